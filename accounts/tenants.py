@@ -1,0 +1,26 @@
+"""Tenants: made once, never crossed."""
+
+from datetime import datetime
+from zoneinfo import available_timezones
+
+from accounts.models.tenant import Tenant, TenantKind
+
+
+class BadTenant(ValueError):
+    """What was asked for can't be a tenant; the message says what to do."""
+
+
+def has_demo() -> bool:
+    """Whether the database holds a tenant whose logins and tokens lie in a file."""
+    return Tenant.objects.filter(kind__in=[TenantKind.DEMO, TenantKind.SANDBOX]).exists()
+
+
+def make(*, slug: str, name: str, time_zone: str, kind: TenantKind, at: datetime, nhi_days: int = 180) -> Tenant:
+    """A new tenant. Raises `BadTenant` for an unknown time zone or a slug in use."""
+    if time_zone not in available_timezones():
+        raise BadTenant(f"there is no time zone {time_zone!r}: write one such as Europe/Amsterdam")
+    if Tenant.objects.filter(slug=slug).exists():
+        raise BadTenant(f"a tenant {slug!r} exists already")
+    return Tenant.objects.create(
+        slug=slug, name=name, time_zone=time_zone, kind=kind, nhi_days=nhi_days, made_at=at
+    )

@@ -1,0 +1,67 @@
+-- The functions that the database runs by itself. Installed by a migration, repeated after every migrate.
+
+-- One history row for each changed row of the statement, with its cause. Arguments: history table, primary key.
+-- Columns are read at run time, so nothing is regenerated when a model changes; EXECUTE, because plpgsql would
+-- cache the plan of the first, small statement and run it quadratically for a large one.
+CREATE OR REPLACE FUNCTION audit_track() RETURNS trigger
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $body$
+DECLARE
+  cause_setting text := nullif(current_setting('rollcall.cause', true), '');
+  who uuid;
+  why text;
+  columns text;
+  new_columns text;
+  old_columns text;
+BEGIN
+  IF cause_setting IS NULL THEN
+    RAISE EXCEPTION 'no cause: % on % needs one', TG_OP, TG_TABLE_NAME
+      USING ERRCODE = 'RC001', HINT = 'wrap the write in audit.cause.acting(Cause(kind=..., actor=..., reason=...))';
+  END IF;
+  SELECT user_id, reason INTO who, why FROM audit_cause
+    WHERE id = cause_setting::bigint AND xid = pg_current_xact_id()::text::bigint;
+  IF NOT FOUND THEN
+    RAISE EXCEPTION 'the cause % was not made in this transaction', cause_setting
+      USING ERRCODE = 'RC002', HINT = 'a cause explains the transaction that it was made in, and no other';
+  END IF;
+  SELECT string_agg(quote_ident(h.attname), ', ' ORDER BY h.attnum),
+         string_agg('n.' || quote_ident(h.attname), ', ' ORDER BY h.attnum),
+         string_agg('o.' || quote_ident(h.attname), ', ' ORDER BY h.attnum)
+    INTO columns, new_columns, old_columns
+    FROM pg_attribute h JOIN pg_attribute t ON t.attrelid = TG_RELID AND t.attname = h.attname
+    WHERE h.attrelid = TG_ARGV[0]::regclass AND h.attnum > 0 AND NOT h.attisdropped
+      AND t.attnum > 0 AND NOT t.attisdropped;
+  IF TG_OP = 'INSERT' THEN
+    EXECUTE format(
+      'INSERT INTO %I (%s, history_date, history_type, history_user_id, history_change_reason, cause_id)
+       SELECT %s, clock_timestamp(), ''+'', $1, $2, $3 FROM new_rows n', TG_ARGV[0], columns, new_columns)
+      USING who, why, cause_setting::bigint;
+  ELSIF TG_OP = 'DELETE' THEN
+    EXECUTE format(
+      'INSERT INTO %I (%s, history_date, history_type, history_user_id, history_change_reason, cause_id)
+       SELECT %s, clock_timestamp(), ''-'', $1, $2, $3 FROM old_rows o', TG_ARGV[0], columns, old_columns)
+      USING who, why, cause_setting::bigint;
+  ELSE
+    EXECUTE format(
+      'INSERT INTO %I (%s, history_date, history_type, history_user_id, history_change_reason, cause_id)
+       SELECT %s, clock_timestamp(), ''~'', $1, $2, $3 FROM new_rows n LEFT JOIN old_rows o ON o.%I = n.%I
+       WHERE o.%I IS NULL OR ROW(%s)::record *<> ROW(%s)::record',
+      TG_ARGV[0], columns, new_columns, TG_ARGV[1], TG_ARGV[1], TG_ARGV[1], new_columns, old_columns)
+      USING who, why, cause_setting::bigint;
+  END IF;
+  RETURN NULL;
+END $body$;
+
+-- The key of a row is its identity in every history: it never changes.
+CREATE OR REPLACE FUNCTION audit_keep_key() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+  RAISE EXCEPTION 'the primary key of % never changes', TG_TABLE_NAME USING ERRCODE = 'RC004';
+END $body$;
+
+-- Evidence is added, never changed: only recorded erasure, under its own role, may pass.
+CREATE OR REPLACE FUNCTION audit_append_only() RETURNS trigger LANGUAGE plpgsql AS $body$
+BEGIN
+  IF current_setting('rollcall.erasure', true) = '1' AND pg_has_role(session_user, 'rollcall_eraser', 'MEMBER') THEN
+    RETURN NULL;
+  END IF;
+  RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'RC005';
+END $body$;

@@ -1,0 +1,133 @@
+"""One question to people, and what each of them answered."""
+
+from typing import ClassVar
+
+from django.contrib.postgres.fields import ArrayField
+from django.db import models
+from django.db.models import F, Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models.account import Account
+from accounts.models.identity import Identity
+from accounts.models.tenant import TenantOwned
+from accounts.models.user import User
+from audit.fields import TenantForeignKey
+from audit.history import track
+from audit.models import Rights
+from governance.states import APPROVAL
+
+
+class ApprovalKind(models.TextChoices):
+    """What is asked."""
+
+    REACTIVATION = "reactivation", _("may an ended account come back?")
+    PLAN = "plan", _("may a stopped plan be executed?")
+    ROLE = "role", _("may somebody have a role?")
+
+
+class ApprovalState(models.TextChoices):
+    """The states of `governance.states.APPROVAL`, with the words that people read."""
+
+    OPEN = "open", _("waits")
+    APPROVED = "approved", _("approved")
+    REJECTED = "rejected", _("rejected")
+    LAPSED = "lapsed", _("lapsed")
+    VOID = "void", _("void")
+
+
+class Approval(TenantOwned):
+    """One question. `barred` are the identities that may not answer it: who asked, the subject, its owners.
+
+    `facts` is what the page shows as it was when asked. Silence until `until` means no.
+    """
+
+    kind = models.CharField(max_length=16, choices=ApprovalKind.choices)
+    state = models.CharField(max_length=16, choices=ApprovalState.choices, default=ApprovalState.OPEN)
+    plan_id = models.UUIDField(null=True, blank=True)
+    plan_digest = models.CharField(max_length=64, blank=True, default="")
+    account = TenantForeignKey(Account, null=True, blank=True, related_name="+")
+    user = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
+    role_name = models.CharField(max_length=16, blank=True, default="")
+    title = models.CharField(max_length=400)
+    facts = models.JSONField(default=dict, blank=True)
+    needs = models.PositiveSmallIntegerField()
+    barred = ArrayField(models.UUIDField(), default=list, blank=True)
+    asked_by = models.CharField(max_length=200)
+    asked_at = models.DateTimeField()
+    until = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+    ended_because = models.CharField(max_length=400, blank=True, default="")
+
+    history = track()
+
+    class Meta(TenantOwned.Meta):
+        ordering = ("until",)
+        indexes = (models.Index(fields=["tenant", "state", "until"], name="governance_approval_by_state"),)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(kind__in=ApprovalKind.values), name="governance_approval_kind_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(state__in=sorted(APPROVAL.states)), name="governance_approval_state_is_known"
+            ),
+            models.CheckConstraint(
+                condition=Q(needs__gte=1, needs__lte=5), name="governance_approval_needs_one_to_five"
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="role", user__isnull=False) | Q(~Q(kind="role"), plan_id__isnull=False),
+                name="governance_approval_has_its_subject",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="open", ended_at__isnull=True) | (~Q(state="open") & Q(ended_at__isnull=False)),
+                name="governance_approval_end_has_its_time",
+            ),
+            models.UniqueConstraint(
+                fields=["tenant", "plan_id"],
+                condition=Q(state="open", plan_id__isnull=False),
+                name="governance_approval_one_open_per_plan",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return self.title
+
+
+class Answer(TenantOwned):
+    """What one person answered, once, with a reason. Append-only.
+
+    `barred` and `asked_at` are copied from the question, and `role_since` from the person's roles, by a trigger: the
+    row itself shows that whoever answered was allowed to.
+    """
+
+    rights: ClassVar = Rights.EVIDENCE
+    untracked: ClassVar = "it is the evidence; append-only"
+
+    approval = TenantForeignKey(Approval, related_name="answers")
+    user = models.ForeignKey(User, on_delete=models.PROTECT, related_name="+")
+    identity = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="+")
+    is_yes = models.BooleanField()
+    reason = models.TextField()
+    at = models.DateTimeField()
+    cause_id = models.BigIntegerField()
+    barred = ArrayField(models.UUIDField(), default=list, blank=True)
+    asked_at = models.DateTimeField(null=True, blank=True)
+    role_since = models.DateTimeField(null=True, blank=True)
+
+    class Meta(TenantOwned.Meta):
+        ordering = ("at",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["tenant", "approval", "identity"], name="governance_answer_once_per_person"
+            ),
+            models.CheckConstraint(
+                condition=~Q(barred__contains=[F("identity")]), name="governance_answer_not_by_who_is_barred"
+            ),
+            models.CheckConstraint(
+                condition=Q(role_since__isnull=False, asked_at__isnull=False, role_since__lte=F("asked_at")),
+                name="governance_answer_by_a_role_older_than_it",
+            ),
+            models.CheckConstraint(condition=~Q(reason=""), name="governance_answer_has_a_reason"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.user}: {'yes' if self.is_yes else 'no'}"

@@ -1,0 +1,42 @@
+"""The web process. It refuses to start where starting would be unsafe, with one line that says why."""
+
+import ipaddress
+import os
+import sys
+
+from django.core.wsgi import get_wsgi_application
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "governance.settings")
+application = get_wsgi_application()
+
+
+def _is_loopback(address: str) -> bool:
+    host = address.rsplit(":", 1)[0].strip("[]")
+    if address.startswith("unix:"):
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def refuse_unsafe_start() -> None:
+    """Exit unless the database role is bound by row-level security, and a demo is served on loopback alone."""
+    from accounts.tenants import has_demo  # noqa: PLC0415  models need the application above
+    from audit.guards import WrongRole, refuse_wrong_role  # noqa: PLC0415
+
+    try:
+        refuse_wrong_role()
+    except WrongRole as error:
+        sys.exit(f"Rollcall can't start: {error}")
+    bound_to = [part for part in os.environ.get("ROLLCALL_BOUND_TO", "").split(",") if part]
+    if has_demo() and (not bound_to or not all(_is_loopback(address) for address in bound_to)):
+        sys.exit(
+            "Rollcall can't start: this database holds a demo or sandbox tenant, whose logins are in a file;"
+            f" it is served on loopback only, not on {', '.join(bound_to) or 'an unknown address'}."
+            " Bind to 127.0.0.1 (ROLLCALL_BIND), start it with gunicorn_conf.py, or use another database."
+        )
+
+
+if os.environ.get("ROLLCALL_TEST") != "1" or os.environ.get("ROLLCALL_BOUND_TO"):
+    refuse_unsafe_start()

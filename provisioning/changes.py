@@ -1,0 +1,144 @@
+"""The frozen words that go between the rooms of `provisioning`: what a system asked for, without how it said it.
+
+Standard library only. SCIM's spelling ends in `provisioning.scim`; feeds, file imports and LDAP build the same values,
+so that `intake`, `authority` and `comparison` never see a wire format.
+"""
+
+import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any, Literal
+from uuid import UUID
+
+MEMBERS = "members"
+ACTIVE = "active"
+
+
+class Intent(StrEnum):
+    """What a request wants, computed from the change it asks for and not from its verb."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DISABLE = "disable"
+    ENABLE = "enable"
+    DELETE = "delete"
+    MEMBER_ADD = "member_add"
+    MEMBER_REMOVE = "member_remove"
+    MEMBER_REPLACE = "member_replace"
+    UNKNOWN = "unknown"
+    """Refused before its meaning could be read."""
+
+
+class Outcome(StrEnum):
+    """How a request or an event ended in the ledger (`domain.md`, Exchange)."""
+
+    APPLIED = "applied"
+    SAME = "same"
+    SUPERSEDED = "superseded"
+    DUPLICATE = "duplicate"
+    HELD = "held"
+    REJECTED = "rejected"
+    PARKED = "parked"
+
+
+class DifferenceKind(StrEnum):
+    """Which dimension of a resource differs between a reading and our state."""
+
+    ABSENT_THERE = "absent_there"
+    ABSENT_HERE = "absent_here"
+    STATUS = "status"
+    ATTRIBUTE = "attribute"
+    MEMBERSHIP = "membership"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Coercion:
+    """One departure from plain SCIM that was tolerated, and how it was read.
+
+    `attribute` is a path, `rule` a name in `provisioning.scim.dialects.RULES` (or `""`). Both values are short texts
+    for a person to read; a password is never among them.
+    """
+
+    attribute: str
+    sent: str
+    read_as: str
+    rule: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AccountChange:
+    """One account as a system wants it, complete: the result of a create, a replacement or a patch.
+
+    `document` is the canonical remainder that a later patch starts from: everything the system may write except what
+    is not its word to keep (`id`, `meta`, `groups`, `password`, `schemas`, `active`, our read-only attributes).
+    `said` names the top-level attributes that this request touched, extension attributes as `urn:…:name`; a patch of
+    `title` says `{"title"}` although every field is filled. `active` and `owners` are None when the request did not
+    say them (or unassigned `active`), so that silence can never enable, disable or disown.
+    """
+
+    user_name: str
+    external_id: str | None
+    display_name: str | None
+    active: bool | None
+    document: Mapping[str, Any]
+    kind: str | None
+    purpose: str | None
+    environment: str | None
+    expires_at: datetime | None
+    owners: tuple[UUID, ...] | None
+    employee_number: str | None
+    email: str | None
+    said: frozenset[str]
+
+
+MemberOp = Literal["add", "remove", "replace", "remove_all"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemberStep:
+    """One change of a group's membership; steps apply in order, and `values` are SCIM ids without repeats.
+
+    `remove_all` has no values. `replace` with no values empties the group: the system listed nobody.
+    """
+
+    op: MemberOp
+    values: tuple[UUID, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GroupChange:
+    """One group as a system wants it. Members are steps, never a list that had to be read first."""
+
+    display_name: str
+    external_id: str | None
+    document: Mapping[str, Any]
+    said: frozenset[str]
+    member_steps: tuple[MemberStep, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """One field of one resource where a reading (`theirs`) and our state (`ours`) disagree."""
+
+    kind: DifferenceKind
+    resource: str
+    field: str
+    ours: Any
+    theirs: Any
+
+
+def fold(text: str) -> str:
+    """The form in which two spellings of one name are equal: NFKC, case-folded. Idempotent; keeps blanks."""
+    folded = unicodedata.normalize("NFKC", text)
+    # Case folding can undo composition, and composition can bring back something foldable: two rounds are a fixed
+    # point for all of Unicode (Unicode 15, section 3.13, definition D147).
+    for _ in range(2):
+        folded = unicodedata.normalize("NFKC", folded.casefold())
+    return folded
+
+
+def user_name_key(text: str) -> str:
+    """The look-up form of a user name: `fold`, without surrounding blanks. Unique per system among the living."""
+    return fold(text).strip()

@@ -1,0 +1,29 @@
+"""Nouns of the second floor, a module each. Imported here so that Django finds them; use the modules."""
+
+from provisioning.models.authority import FieldAuthority
+from provisioning.models.connection import Connection, ReadRecord, RefusedToken, SystemToken
+from provisioning.models.exchange import Exchange, ExchangeKey
+from provisioning.models.plan import Plan, PlannedChange
+from provisioning.models.readback import Readback
+from provisioning.models.run import Run
+from provisioning.models.shadow import Shadow
+from provisioning.models.snapshot import Snapshot, SnapshotProof, StagedMember, StagedResource
+
+__all__ = [
+    "Connection",
+    "Exchange",
+    "ExchangeKey",
+    "FieldAuthority",
+    "Plan",
+    "PlannedChange",
+    "ReadRecord",
+    "Readback",
+    "RefusedToken",
+    "Run",
+    "Shadow",
+    "Snapshot",
+    "SnapshotProof",
+    "StagedMember",
+    "StagedResource",
+    "SystemToken",
+]

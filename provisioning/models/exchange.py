@@ -1,0 +1,89 @@
+"""The ledger: one row for each inbound request that could change something, with its answer and its outcome."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models.system import System
+from accounts.models.tenant import TenantOwned
+from audit.fields import ClockTimestamp, TenantForeignKey
+from audit.models import Rights
+
+
+class OutcomeWord(models.TextChoices):
+    """What became of a request. The same words as `provisioning.changes.Outcome`."""
+
+    APPLIED = "applied", _("applied")
+    SAME = "same", _("no change")
+    SUPERSEDED = "superseded", _("superseded")
+    DUPLICATE = "duplicate", _("repeat")
+    HELD = "held", _("held")
+    REJECTED = "rejected", _("refused")
+    PARKED = "parked", _("parked")
+
+
+class Exchange(TenantOwned):
+    """One request and its answer, redacted. Append-only, partitioned by month; inserted once, at the end."""
+
+    rights: ClassVar = Rights.EVIDENCE
+    untracked: ClassVar = "it is the evidence; append-only"
+
+    system = TenantForeignKey(System, related_name="+")
+    token_id = models.UUIDField()
+    cause_id = models.BigIntegerField()
+    at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
+    method = models.CharField(max_length=8)
+    path = models.CharField(max_length=400)
+    resource_type = models.CharField(max_length=16, blank=True, default="")
+    resource_id = models.UUIDField(null=True, blank=True)
+    resource_label = models.CharField(max_length=400, blank=True, default="")
+    intent = models.CharField(max_length=24)
+    outcome = models.CharField(max_length=16, choices=OutcomeWord.choices)
+    request = models.JSONField(null=True, blank=True)
+    request_digest = models.CharField(max_length=64)
+    request_bytes = models.PositiveIntegerField(default=0)
+    coercions = models.JSONField(default=list, blank=True)
+    status = models.PositiveSmallIntegerField()
+    answer = models.JSONField(null=True, blank=True)
+    error = models.CharField(max_length=400, blank=True, default="")
+    plan_id = models.UUIDField(null=True, blank=True)
+    remote = models.CharField(max_length=64, blank=True, default="")
+    milliseconds = models.PositiveIntegerField(default=0)
+
+    class Meta(TenantOwned.Meta):
+        ordering = ("-id",)
+        indexes = (
+            models.Index(fields=["tenant", "system", "id"], name="provisioning_exchange_by_sys"),
+            models.Index(fields=["tenant", "resource_id", "id"], name="provisioning_exchange_by_res"),
+            models.Index(fields=["tenant", "outcome", "id"], name="provisioning_exchange_by_out"),
+        )
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(outcome__in=OutcomeWord.values), name="provisioning_exchange_outcome_is_known"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.method} {self.path}: {self.outcome}"
+
+
+class ExchangeKey(TenantOwned):
+    """A sender's own key of a request (`jti`, `Idempotency-Key`), so that a repeat is answered from the ledger."""
+
+    rights: ClassVar = Rights.EVIDENCE
+    untracked: ClassVar = "it is the evidence; append-only"
+
+    system = TenantForeignKey(System, related_name="+")
+    key = models.CharField(max_length=200)
+    exchange_id = models.UUIDField()
+    request_digest = models.CharField(max_length=64)
+
+    class Meta(TenantOwned.Meta):
+        constraints = (
+            models.UniqueConstraint(fields=["tenant", "system", "key"], name="provisioning_exchange_key_once"),
+        )
+
+    def __str__(self) -> str:
+        return self.key

@@ -1,0 +1,129 @@
+"""One reading of a whole system, page by page, and what proves it complete."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models.system import System
+from accounts.models.tenant import TenantOwned
+from audit.fields import TenantForeignKey
+from audit.history import track
+from audit.models import Rights
+from provisioning.models.run import Run
+
+
+class SnapshotState(models.TextChoices):
+    """The states of `provisioning.states.SNAPSHOT`, with the words that people read."""
+
+    LISTING = "listing", _("listing")
+    VERIFYING = "verifying", _("verifying")
+    COMPLETE = "complete", _("complete")
+    INCOMPLETE = "incomplete", _("incomplete")
+    FAILED = "failed", _("failed")
+
+
+class Snapshot(TenantOwned):
+    """One reading. `next_index` is where to go on after a crash: it moves with its page, in one transaction."""
+
+    run = TenantForeignKey(Run, related_name="snapshots")
+    system = TenantForeignKey(System, related_name="snapshots")
+    state = models.CharField(max_length=16, choices=SnapshotState.choices, default=SnapshotState.LISTING)
+    resource_type = models.CharField(max_length=16, default="User")
+    next_index = models.PositiveIntegerField(default=1)
+    pages = models.PositiveIntegerField(default=0)
+    first_totals = models.JSONField(default=dict, blank=True)
+    last_totals = models.JSONField(default=dict, blank=True)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, blank=True)
+
+    history = track()
+
+    class Meta(TenantOwned.Meta):
+        ordering = ("-started_at",)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(state__in=SnapshotState.values), name="provisioning_snapshot_state_is_known"
+            ),
+            models.UniqueConstraint(fields=["tenant", "run"], name="provisioning_snapshot_one_per_run"),
+        )
+
+    def __str__(self) -> str:
+        return f"reading of {self.system}, {self.started_at:%Y-%m-%d %H:%M}"
+
+
+class SnapshotProof(TenantOwned):
+    """One proof that a reading is whole, and whether it held. All must hold before absence means anything."""
+
+    class Word(models.TextChoices):
+        """What is proven."""
+
+        DRAINED = "drained", _("every page was read to the end")
+        TOTAL = "total", _("the total was the same on the first and the last page")
+        UNIQUE = "unique", _("no id came twice")
+        CANARY = "canary", _("the canary was seen")
+        SHRINK = "shrink", _("it did not shrink past its limit")
+
+    snapshot = TenantForeignKey(Snapshot, related_name="proofs")
+    word = models.CharField(max_length=16, choices=Word.choices)
+    holds = models.BooleanField()
+    detail = models.CharField(max_length=400)
+
+    history = track()
+
+    class Meta(TenantOwned.Meta):
+        ordering = ("id",)
+        constraints = (
+            models.CheckConstraint(
+                condition=Q(word__in=["drained", "total", "unique", "canary", "shrink"]),
+                name="provisioning_proof_word_is_known",
+            ),
+            models.UniqueConstraint(fields=["tenant", "snapshot", "word"], name="provisioning_proof_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.get_word_display()}: {self.detail}"
+
+
+class StagedResource(TenantOwned):
+    """One resource as it was read: staging, removed when its run has closed."""
+
+    rights: ClassVar = Rights.BOUNDED
+    untracked: ClassVar = "staging, removed when its run has closed"
+
+    snapshot = TenantForeignKey(Snapshot, related_name="+")
+    resource_type = models.CharField(max_length=16)
+    remote_id = models.CharField(max_length=400)
+    external_id = models.CharField(max_length=400, blank=True, default="")
+    name = models.CharField(max_length=400, blank=True, default="")
+    name_key = models.CharField(max_length=400, blank=True, default="")
+    active = models.BooleanField(null=True)
+    digest = models.CharField(max_length=64)
+    document = models.JSONField(default=dict)
+
+    class Meta(TenantOwned.Meta):
+        indexes = (
+            models.Index(fields=["snapshot", "resource_type", "remote_id"], name="provisioning_staged_by_id"),
+            models.Index(fields=["snapshot", "resource_type", "name_key"], name="provisioning_staged_by_name"),
+        )
+
+    def __str__(self) -> str:
+        return self.name or self.remote_id
+
+
+class StagedMember(TenantOwned):
+    """One membership as it was read: staging, removed when its run has closed."""
+
+    rights: ClassVar = Rights.BOUNDED
+    untracked: ClassVar = "staging, removed when its run has closed"
+
+    snapshot = TenantForeignKey(Snapshot, related_name="+")
+    group_id = models.CharField(max_length=400)
+    member_id = models.CharField(max_length=400)
+
+    class Meta(TenantOwned.Meta):
+        indexes = (models.Index(fields=["snapshot", "group_id", "member_id"], name="provisioning_staged_member"),)
+
+    def __str__(self) -> str:
+        return f"{self.member_id} in {self.group_id}"

@@ -1,0 +1,104 @@
+"""What every test stands on: the real database as the application's own role, a tenant, a cause."""
+
+from __future__ import annotations
+
+import datetime as dt
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import connection, connections
+from django.db.backends.signals import connection_created
+
+from accounts.models import Tenant, TenantKind
+from audit.guards import APP_ROLE
+from audit.models import Cause, CauseKind
+from audit.scope import scope
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+AT = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)
+
+
+def _become_app(*, connection: Any, **_: Any) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET ROLE {APP_ROLE}")
+
+
+def _flush_as_owner(handle: Any) -> Any:
+    """The flush after a transactional test truncates evidence too: it is the owner, and says that it erases."""
+
+    def flush(self: Any, **options: Any) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("RESET ROLE; SET rollcall.erasure = '1'")
+            try:
+                handle(self, **{**options, "inhibit_post_migrate": True})
+            finally:
+                cursor.execute(f"RESET rollcall.erasure; SET ROLE {APP_ROLE}")
+
+    return flush
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[None]:
+    """Migrated by the owner, guards and all; every later connection is the application's role."""
+    from django.core.management.commands import flush  # noqa: PLC0415
+
+    flush.Command.handle = _flush_as_owner(flush.Command.handle)  # type: ignore[method-assign]
+    connection_created.connect(_become_app, dispatch_uid="rollcall.tests.role")
+    with django_db_blocker.unblock():
+        connections.close_all()
+    yield
+    connection_created.disconnect(dispatch_uid="rollcall.tests.role")
+    with django_db_blocker.unblock():
+        connections.close_all()
+
+
+@contextmanager
+def as_owner() -> Iterator[None]:
+    """The tables' owner, for what the application may not do. The owner too sees one tenant at a time."""
+    with connection.cursor() as cursor:
+        cursor.execute("RESET ROLE")
+        try:
+            yield
+        finally:
+            cursor.execute(f"SET ROLE {APP_ROLE}")
+
+
+@pytest.fixture
+def at() -> dt.datetime:
+    """The instant at which tests happen."""
+    return AT
+
+
+def a_cause(**values: Any) -> Cause:
+    """A cause for a test's own writes."""
+    return Cause(**({"kind": CauseKind.TEST, "actor": "a test", "reason": "because"} | values))
+
+
+@pytest.fixture
+def make_tenant(db: None) -> Callable[..., Tenant]:
+    """Makes tenants, each in a scope of its own."""
+
+    def make(slug: str = "acme", **values: Any) -> Tenant:
+        with scope(cause=a_cause()):
+            tenant: Tenant = Tenant.objects.create(
+                **({"slug": slug, "name": slug.title(), "kind": TenantKind.ORGANISATION, "made_at": AT} | values)
+            )
+        return tenant
+
+    return make
+
+
+@pytest.fixture
+def tenant(make_tenant: Callable[..., Tenant]) -> Tenant:
+    """One tenant, not in scope yet."""
+    return make_tenant()
+
+
+@pytest.fixture
+def because(tenant: Tenant) -> Iterator[Cause]:
+    """Inside that tenant, with a cause: what follows may write."""
+    with scope(tenant=tenant.pk, cause=a_cause()) as cause:
+        yield cause
