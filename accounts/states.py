@@ -1,5 +1,7 @@
 """The state tables of this floor. Data: `docs/states.md` is drawn from them."""
 
+from enum import StrEnum
+
 from audit.transitions import table
 
 ACCOUNT = table(
@@ -8,7 +10,8 @@ ACCOUNT = table(
     arrows={
         "pending": {"active", "suspended", "deprovisioned"},
         "active": {"suspended", "deprovisioned"},
-        "suspended": {"active", "deprovisioned"},
+        # Pending again: suspended before it was ever active, or something it needs is gone.
+        "suspended": {"active", "pending", "deprovisioned"},
         # The way back consumes a Permit of the same epoch; the database checks it. Only what ended before it was ever
         # active (epoch 0) is pending again without one.
         "deprovisioned": {"active", "pending", "archived"},
@@ -46,3 +49,24 @@ FINDING_LIVE = frozenset({"open", "acknowledged", "remediating", "reopened", "ex
 FINDING_OPEN = FINDING_LIVE - {"excepted"}
 
 ALL = (ACCOUNT, OWNERSHIP, FINDING)
+
+
+class Event(StrEnum):
+    """What the journal says of this floor."""
+
+    ACCOUNT_MADE = "account.made"
+    ACCOUNT_CHANGED = "account.changed"
+    ACCOUNT_ACTIVATED = "account.activated"
+    ACCOUNT_SUSPENDED = "account.suspended"
+    ACCOUNT_RELEASED = "account.released"
+    ACCOUNT_ENDED = "account.ended"
+    ACCOUNT_REACTIVATED = "account.reactivated"
+    ACCOUNT_RENEWED = "account.renewed"
+    MEMBERS_CHANGED = "members.changed"
+    OWNERSHIP_OFFERED = "ownership.offered"
+    OWNERSHIP_ANSWERED = "ownership.answered"
+    OWNERSHIP_ENDED = "ownership.ended"
+    PERMIT_GRANTED = "permit.granted"
+    EXCEPTION_MADE = "exception.made"
+    EXCEPTION_ENDED = "exception.ended"
+    FINDING_HANDLED = "finding.handled"

@@ -30,7 +30,7 @@ SELECT id, at, set_config('rollcall.cause', id::text, true) FROM made
 """
 
 
-class NoCause(RuntimeError):
+class NoCause(RuntimeError):  # noqa: N818  a sentence, as everywhere in this house
     """Code that must know who acts ran outside `acting`."""
 
 
@@ -56,6 +56,15 @@ def _setting(value: UUID | int | None) -> str:
     return "" if value is None else str(value)
 
 
+def _restore(*, tenant: UUID | None, cause: Cause | None) -> None:
+    """Before a savepoint is released: the outer scope's settings, or none where the outer transaction has no scope.
+
+    A savepoint that is to be rolled back restores them by itself, and takes no more statements.
+    """
+    if not connection.needs_rollback:
+        _set(tenant=tenant, cause=cause)
+
+
 def _set(*, tenant: UUID | None, cause: Cause | None) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
@@ -71,6 +80,7 @@ def acting(cause: Cause) -> Iterator[Cause]:
     Nested scopes restore the outer cause and tenant on a clean exit; on an error the savepoint's rollback does.
     """
     outer_cause, outer_tenant = _current.get(), _tenant.get()
+    is_nested = connection.in_atomic_block
     if outer_cause is not None and cause.parent_id is None:
         cause.parent_id = outer_cause.pk
     with transaction.atomic():
@@ -87,14 +97,15 @@ def acting(cause: Cause) -> Iterator[Cause]:
         finally:
             _current.reset(tokens[0])
             _tenant.reset(tokens[1])
-        if outer_cause is not None or outer_tenant is not None:
-            _set(tenant=outer_tenant, cause=outer_cause)
+        if is_nested:
+            _restore(tenant=outer_tenant, cause=outer_cause)
 
 
 @contextmanager
 def reading(tenant: UUID | None) -> Iterator[None]:
     """A transaction that sees one tenant (or only global tables) and can't write: it has no cause."""
     outer_cause, outer_tenant = _current.get(), _tenant.get()
+    is_nested = connection.in_atomic_block
     with transaction.atomic():
         _set(tenant=tenant, cause=None)
         tokens = _current.set(None), _tenant.set(tenant)
@@ -103,5 +114,5 @@ def reading(tenant: UUID | None) -> Iterator[None]:
         finally:
             _current.reset(tokens[0])
             _tenant.reset(tokens[1])
-        if outer_cause is not None or outer_tenant is not None:
-            _set(tenant=outer_tenant, cause=outer_cause)
+        if is_nested:
+            _restore(tenant=outer_tenant, cause=outer_cause)

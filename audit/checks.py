@@ -34,15 +34,13 @@ def _complaints(model: type[Any]) -> Iterator[CheckMessage]:
             obj=model,
             id="audit.E003",
         )
-    if len(model._meta.parents) > 0 and not model._meta.proxy:
+    if len(model._meta.parents) > 0 and not model._meta.proxy:  # noqa: SLF001  Django's own
         yield Error(f"{model.__name__} inherits a table: history would miss half of it", obj=model, id="audit.E004")
 
 
 @register("models")
-def every_model_is_tracked_or_excused(
-    app_configs: Sequence[AppConfig] | None, **_: Any
-) -> list[CheckMessage]:
-    """E001–E004 for every model of the four floors."""
+def every_model_is_tracked_or_excused(app_configs: Sequence[AppConfig] | None, **_: Any) -> list[CheckMessage]:
+    """E001 to E004 for every model of the four floors."""
     configs = app_configs if app_configs is not None else list(apps.get_app_configs())
     found: list[CheckMessage] = []
     for config in configs:

@@ -8,20 +8,24 @@
 Made by the operation `Guard` in migrations, and repeated idempotently after every migrate by `install`.
 """
 
+# ruff: noqa: ARG002, SLF001  the signatures of Django's operations, and its `_meta`
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.db import connections, models
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.backends.utils import CursorWrapper
 from django.db.migrations.operations.base import Operation
 
 from audit.fields import TenantForeignKey
 from audit.models import Rights, history_of, tracked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+    from django.db.backends.utils import CursorWrapper
 
 APP_ROLE = "rollcall_app"
 ERASER_ROLE = "rollcall_eraser"
@@ -56,11 +60,10 @@ def tenant_field(model: type[models.Model]) -> models.Field[Any, Any] | None:
     return next((f for f in model._meta.local_fields if f.column == "tenant_id"), None)
 
 
-def _policy(model: type[models.Model]) -> Iterator[str]:
+def _policy(model: type[models.Model], table: str) -> Iterator[str]:
     field = tenant_field(model)
     if field is None:
         return
-    table = model._meta.db_table
     same = f"tenant_id = {SETTING}"
     if field.null and not is_history(model):
         # What has no tenant (setup, roles, sign-in) is seen and written in a scope without one.
@@ -113,14 +116,25 @@ class _Present:
         self.triggers = {(row[0], row[1]) for row in cursor.fetchall()}
         cursor.execute("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace")
         self.relations = {row[0] for row in cursor.fetchall()}
+        cursor.execute(
+            "SELECT p.relname, c.relname FROM pg_inherits i JOIN pg_class p ON p.oid = i.inhparent"
+            " JOIN pg_class c ON c.oid = i.inhrelid"
+            " WHERE p.relkind = 'p' AND c.relnamespace = 'public'::regnamespace"
+        )
+        self.partitions: dict[str, list[str]] = {}
+        for parent, partition in cursor.fetchall():
+            self.partitions.setdefault(parent, []).append(partition)
+
+    def tables(self, table: str) -> list[str]:
+        """The table and its partitions: whoever names a partition meets neither policy nor trigger of its parent."""
+        return [table, *sorted(self.partitions.get(table, []))]
 
 
 def _tenant_guards(cursor: CursorWrapper, model: type[models.Model], present: _Present) -> None:
-    table = model._meta.db_table
-    if tenant_field(model) is None or table in present.policies:
-        return
-    for statement in _policy(model):
-        _execute(cursor, statement)
+    for table in present.tables(model._meta.db_table):
+        if table not in present.policies:
+            for statement in _policy(model, table):
+                _execute(cursor, statement)
 
 
 def _needs_key(model: type[models.Model]) -> bool:
@@ -144,6 +158,13 @@ def _references(cursor: CursorWrapper, model: type[models.Model], present: _Pres
                 f'ALTER TABLE "{table}" ADD CONSTRAINT "{name}" FOREIGN KEY (tenant_id, "{column}")'
                 f' REFERENCES "{target}" (tenant_id, id) DEFERRABLE INITIALLY DEFERRED',
             )
+
+
+def _history_triggers_of(model: type[models.Model], history: str) -> dict[str, str]:
+    key = model._meta.pk.column
+    if key is None:
+        raise TypeError(f"{model.__name__} has a primary key of several columns: its history needs one")
+    return history_triggers(model._meta.db_table, history, key)
 
 
 def history_triggers(table: str, history: str, key: str) -> dict[str, str]:
@@ -224,10 +245,10 @@ def install(*, using: str = "default") -> None:
             if table not in present.relations:
                 continue
             if tracked(model) and history_of(model)._meta.db_table in present.relations:
-                statements = history_triggers(table, history_of(model)._meta.db_table, model._meta.pk.column)
-                _triggers(cursor, table, statements, present)
+                _triggers(cursor, table, _history_triggers_of(model, history_of(model)._meta.db_table), present)
             if getattr(model, "rights", None) == Rights.EVIDENCE:
-                _triggers(cursor, table, append_only_triggers(table), present)
+                for part in present.tables(table):
+                    _triggers(cursor, part, append_only_triggers(part), present)
         tables = [(m._meta.db_table, rights_of(m)) for m in every]
         _grants(cursor, [*tables, ("django_migrations", Rights.READ)], present)
 
@@ -291,8 +312,7 @@ class Guard(Operation):
             for model in found:
                 history = f"{app_label}_historical{model._meta.model_name}"
                 if history in present.relations:
-                    table, key = model._meta.db_table, model._meta.pk.column
-                    _triggers(cursor, table, history_triggers(table, history, key), present)
+                    _triggers(cursor, model._meta.db_table, _history_triggers_of(model, history), present)
         schema_editor.execute("SET CONSTRAINTS ALL DEFERRED")
 
     def database_backwards(
@@ -305,7 +325,7 @@ class Guard(Operation):
         return f"Guard {', '.join(self.names)} in the database"
 
 
-class WrongRole(RuntimeError):
+class WrongRole(RuntimeError):  # noqa: N818  a sentence, as everywhere in this house
     """The process runs with a database role that row-level security does not bind."""
 
 

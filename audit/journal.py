@@ -29,9 +29,7 @@ def record(
         tenant_id=cause.tenant_id, cause_id=cause.pk, event=event.value, sentence=sentence, facts=dict(facts or {})
     )
     JournalSubject.objects.bulk_create(
-        JournalSubject(
-            tenant_id=cause.tenant_id, entry_id=entry.pk, kind=s.kind, subject_id=s.id, label=s.label[:400]
-        )
+        JournalSubject(tenant_id=cause.tenant_id, entry_id=entry.pk, kind=s.kind, subject_id=s.id, label=s.label[:400])
         for s in subjects
     )
     return entry

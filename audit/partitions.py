@@ -51,10 +51,14 @@ class PartitionByMonth(Operation):
         """The model stays as it is: partitions are the database's matter."""
 
     def database_forwards(
-        self, app_label: str, schema_editor: BaseDatabaseSchemaEditor, from_state: Any, to_state: Any
+        self,
+        app_label: str,
+        schema_editor: BaseDatabaseSchemaEditor,
+        from_state: Any,  # noqa: ARG002  Django's signature
+        to_state: Any,
     ) -> None:
         """Copy the definition, drop the plain table, make the months and a default for everything else."""
-        table = to_state.apps.get_model(app_label, self.name)._meta.db_table
+        table = to_state.apps.get_model(app_label, self.name)._meta.db_table  # noqa: SLF001  Django's own
         schema_editor.execute(f'ALTER TABLE "{table}" RENAME TO "{table}_plain"')
         schema_editor.execute(f'CREATE TABLE "{table}" (LIKE "{table}_plain" INCLUDING ALL) PARTITION BY RANGE (id)')
         schema_editor.execute(f'DROP TABLE "{table}_plain"')

@@ -6,15 +6,25 @@ from typing import Any
 
 MASK = "***"
 # Names, not values: whatever is called like a secret is one, wherever it stands.
-_SECRET_NAME = re.compile(
-    r"pass(word|wd|phrase)|secret|token|api[-_]?key|private[-_]?key|credential|authorization|cookie|bearer|otp|pin$",
-    re.IGNORECASE,
+_SECRET_WORD = (
+    r"(?:pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|private|session)[-_]?key|credential|authorization"
+    r"|cookie|bearer|otp)"
 )
+_SECRET_NAME = re.compile(_SECRET_WORD + r"|pin$", re.IGNORECASE)
 # Values that look like credentials of ours or of others, for free text and query strings.
 _SECRET_VALUE = re.compile(
     r"rc_[A-Za-z0-9-]+_[A-Za-z0-9_-]{16,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|(?i:bearer|basic)\s+[\w+/=.~-]{6,}"
     r"|-----BEGIN[^-]+PRIVATE KEY-----[\s\S]*?(?:-----END[^-]+-----|\Z)"
 )
+# A secret's name and its value in free text: a query string, a form, a filter, or JSON too broken to be read.
+_SECRET_PAIR = re.compile(
+    rf"({_SECRET_WORD}[\w.\-]{{0,40}}(?:\\?[\"'])?\s{{0,8}}(?:[=:]|\b(?:eq|ne|co|sw|ew)\b)[\s\[]{{0,8}})"
+    r"(?:\\?\"(?:[^\"\\]|\\.)*\\?\"?|'[^']*'?|[^\s&;,\"'}\]]+)",
+    re.IGNORECASE,
+)
+_USER_INFO = re.compile(r"(://[^\s/:@]{1,200}:)[^\s/@]{1,200}(?=@)")
+# Members that say of which attribute their sibling `value` is: a PATCH operation's path, a pair's name.
+_NAMING = ("path", "name", "key", "attribute")
 
 
 def is_secret_name(name: str) -> bool:
@@ -23,16 +33,31 @@ def is_secret_name(name: str) -> bool:
 
 
 def redact_text(text: str) -> str:
-    """The text without anything that looks like a credential."""
-    return _SECRET_VALUE.sub(MASK, text)
+    """The text without anything that looks like a credential, or is called one: `password=…`, `"token": "…"`."""
+    text = _SECRET_VALUE.sub(MASK, text)
+    text = _SECRET_PAIR.sub(lambda found: found.group(1) + MASK, text)
+    return _USER_INFO.sub(lambda found: found.group(1) + MASK, text)
+
+
+def _is_pair_of_secret(value: Mapping[Any, Any]) -> bool:
+    return any(isinstance(value.get(word), str) and is_secret_name(value[word]) for word in _NAMING)
 
 
 def redact(value: Any) -> Any:
-    """A copy of a JSON value without secrets: by name of the member, and by the look of a string."""
+    """A copy of a JSON value without secrets: by name of the member, and by the look of a string.
+
+    In `{"path": "password", "value": …}` the value is the secret: a sibling names it.
+    """
     if isinstance(value, str):
         return redact_text(value)
     if isinstance(value, Mapping):
-        return {str(k): MASK if is_secret_name(str(k)) and v is not None else redact(v) for k, v in value.items()}
+        named = _is_pair_of_secret(value)
+        return {
+            redact_text(str(k)): MASK
+            if v is not None and (is_secret_name(str(k)) or (named and str(k).casefold() == "value"))
+            else redact(v)
+            for k, v in value.items()
+        }
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         return [redact(item) for item in value]
     return value

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-class IllegalMove(ValueError):
+class IllegalMove(ValueError):  # noqa: N818  a sentence, as everywhere in this house
     """The state table knows no such arrow."""
 
 

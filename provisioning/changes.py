@@ -57,7 +57,7 @@ class DifferenceKind(StrEnum):
 class Coercion:
     """One departure from plain SCIM that was tolerated, and how it was read.
 
-    `attribute` is a path, `rule` a name in `provisioning.scim.dialects.RULES` (or `""`). Both values are short texts
+    `attribute` is a path, `rule` the name of a rule of the sender's dialect (or `""`). Both values are short texts
     for a person to read; a password is never among them.
     """
 

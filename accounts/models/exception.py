@@ -38,9 +38,7 @@ class PolicyException(TenantOwned):
     class Meta(TenantOwned.Meta):
         ordering = ("until",)
         constraints = (
-            models.CheckConstraint(
-                condition=Q(kind__in=ExceptionKind.values), name="accounts_exception_kind_is_known"
-            ),
+            models.CheckConstraint(condition=Q(kind__in=ExceptionKind.values), name="accounts_exception_kind_is_known"),
             models.CheckConstraint(condition=Q(until__gt=F("starts_at")), name="accounts_exception_ends_after_start"),
             models.CheckConstraint(
                 condition=Q(made_by_setup=True)

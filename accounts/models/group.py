@@ -73,9 +73,7 @@ class Membership(TenantOwned):
             ),
         )
         constraints = (
-            models.CheckConstraint(
-                condition=Q(origin__in=Origin.values), name="accounts_membership_origin_is_known"
-            ),
+            models.CheckConstraint(condition=Q(origin__in=Origin.values), name="accounts_membership_origin_is_known"),
             models.CheckConstraint(
                 condition=Q(account__isnull=True) ^ Q(member_group__isnull=True),
                 name="accounts_membership_has_one_member",

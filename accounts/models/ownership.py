@@ -50,9 +50,7 @@ class Ownership(TenantOwned):
             models.Index(fields=["tenant", "owner", "state"], name="accounts_ownership_of_owner"),
         )
         constraints = (
-            models.CheckConstraint(
-                condition=Q(kind__in=OwnershipKind.values), name="accounts_ownership_kind_is_known"
-            ),
+            models.CheckConstraint(condition=Q(kind__in=OwnershipKind.values), name="accounts_ownership_kind_is_known"),
             models.CheckConstraint(
                 condition=Q(state__in=sorted(OWNERSHIP.states)), name="accounts_ownership_state_is_known"
             ),

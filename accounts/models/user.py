@@ -61,15 +61,15 @@ class User(AbstractBaseUser):
         """Django's admin asks. Which tenant's pages are open is decided by roles, per tenant."""
         return self.is_active
 
-    def has_perm(self, perm: str, obj: Any = None) -> bool:
+    def has_perm(self, perm: str, obj: Any = None) -> bool:  # noqa: ARG002  Django's signature
         """Django's automatic permissions are not used: `accounts.rules` answers, with a reason."""
         return False
 
-    def has_perms(self, perm_list: Any, obj: Any = None) -> bool:
+    def has_perms(self, perm_list: Any, obj: Any = None) -> bool:  # noqa: ARG002  Django's signature
         """See `has_perm`."""
         return False
 
-    def has_module_perms(self, app_label: str) -> bool:
+    def has_module_perms(self, app_label: str) -> bool:  # noqa: ARG002  Django's signature
         """See `has_perm`."""
         return self.is_active
 

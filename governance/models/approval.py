@@ -64,9 +64,7 @@ class Approval(TenantOwned):
         ordering = ("until",)
         indexes = (models.Index(fields=["tenant", "state", "until"], name="governance_approval_by_state"),)
         constraints = (
-            models.CheckConstraint(
-                condition=Q(kind__in=ApprovalKind.values), name="governance_approval_kind_is_known"
-            ),
+            models.CheckConstraint(condition=Q(kind__in=ApprovalKind.values), name="governance_approval_kind_is_known"),
             models.CheckConstraint(
                 condition=Q(state__in=sorted(APPROVAL.states)), name="governance_approval_state_is_known"
             ),

@@ -100,9 +100,7 @@ class Review(TenantOwned):
                 condition=Q(state__in=sorted(REVIEW.states)), name="governance_review_state_is_known"
             ),
             models.UniqueConstraint(fields=["tenant", "campaign", "account"], name="governance_review_once"),
-            models.CheckConstraint(
-                condition=~Q(account=models.F("reviewer")), name="governance_review_not_of_oneself"
-            ),
+            models.CheckConstraint(condition=~Q(account=models.F("reviewer")), name="governance_review_not_of_oneself"),
         )
 
     def __str__(self) -> str:

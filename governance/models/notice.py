@@ -38,9 +38,7 @@ class Notice(TenantOwned):
     class Meta(TenantOwned.Meta):
         ordering = ("-made_at",)
         indexes = (
-            models.Index(
-                fields=["tenant", "due_at"], name="governance_notice_due", condition=Q(sent_at__isnull=True)
-            ),
+            models.Index(fields=["tenant", "due_at"], name="governance_notice_due", condition=Q(sent_at__isnull=True)),
         )
         constraints = (
             models.CheckConstraint(condition=Q(channel__in=Channel.values), name="governance_notice_channel_is_known"),

@@ -75,9 +75,7 @@ class Plan(TenantOwned):
         )
         constraints = (
             models.CheckConstraint(condition=Q(kind__in=PlanKind.values), name="provisioning_plan_kind_is_known"),
-            models.CheckConstraint(
-                condition=Q(state__in=sorted(PLAN.states)), name="provisioning_plan_state_is_known"
-            ),
+            models.CheckConstraint(condition=Q(state__in=sorted(PLAN.states)), name="provisioning_plan_state_is_known"),
             models.CheckConstraint(
                 condition=Q(state="draft") | ~Q(digest=""), name="provisioning_plan_is_hashed_before_it_is_judged"
             ),

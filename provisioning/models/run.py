@@ -47,8 +47,7 @@ class Run(TenantOwned):
         constraints = (
             models.CheckConstraint(condition=Q(state__in=RunState.values), name="provisioning_run_state_is_known"),
             models.CheckConstraint(
-                condition=Q(state="running", ended_at__isnull=True)
-                | (~Q(state="running") & Q(ended_at__isnull=False)),
+                condition=Q(state="running", ended_at__isnull=True) | (~Q(state="running") & Q(ended_at__isnull=False)),
                 name="provisioning_run_end_has_its_time",
             ),
             models.UniqueConstraint(

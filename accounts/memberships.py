@@ -1,0 +1,142 @@
+"""Memberships and groups: the only writer of both. A row per reason; endings are rows too, never deletions."""
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db import connection, transaction
+
+from accounts.models.group import Group, Membership, Origin
+from accounts.models.system import System
+from accounts.states import Event
+from audit.cause import current
+from audit.journal import Subject, record
+
+
+@dataclass(frozen=True)
+class Member:
+    """One member as its origin system names it (`ref` is its SCIM id there), and who that is here."""
+
+    ref: UUID
+    account: UUID | None = None
+    group: UUID | None = None
+
+
+@dataclass(frozen=True)
+class Changed:
+    """How many memberships a change added and ended."""
+
+    added: int
+    ended: int
+
+    def __bool__(self) -> bool:
+        return bool(self.added or self.ended)
+
+
+def create_group(
+    *, tenant_id: UUID, display_name: str, display_name_key: str, document: Mapping[str, Any], at: datetime
+) -> Group:
+    """A new, empty group."""
+    return Group.objects.create(
+        tenant_id=tenant_id,
+        display_name=display_name,
+        display_name_key=display_name_key,
+        document=dict(document),
+        made_at=at,
+    )
+
+
+def change_group(*, group: Group, display_name: str, display_name_key: str, document: Mapping[str, Any]) -> bool:
+    """Rename or describe a group. False when nothing differs."""
+    found = Group.objects.select_for_update().get(pk=group.pk)
+    if (found.display_name, found.display_name_key, found.document) == (display_name, display_name_key, document):
+        return False
+    found.display_name, found.display_name_key, found.document = display_name, display_name_key, dict(document)
+    found.save(update_fields=["display_name", "display_name_key", "document"])
+    return True
+
+
+def end_group(*, group: Group, at: datetime) -> int:
+    """End a group and every membership of it. Returns how many memberships ended."""
+    with transaction.atomic():
+        ended = Membership.objects.filter(group=group, ended_at__isnull=True).update(ended_at=at)
+        Group.objects.filter(pk=group.pk, ended_at__isnull=True).update(ended_at=at)
+        record(
+            event=Event.MEMBERS_CHANGED,
+            sentence=f"{current().actor}: group {group.display_name} ended with {ended} memberships",
+            subjects=[Subject("group", str(group.pk), group.display_name)],
+        )
+    return ended
+
+
+def _of_system(group: Group, system: System) -> Any:
+    return Membership.objects.filter(group=group, system=system, origin=Origin.SYSTEM, ended_at__isnull=True)
+
+
+def add(*, group: Group, system: System, members: Collection[Member], at: datetime) -> int:
+    """Members whom a system puts into a group. Who is in already stays; returns how many are new."""
+    if not members:
+        return 0
+    rows = [
+        (m.ref, m.account, m.group) for m in {m.ref: m for m in members}.values()
+    ]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO accounts_membership"
+            " (id, tenant_id, group_id, account_id, member_group_id, origin, system_id, origin_ref, since)"
+            " SELECT gen_random_uuid(), %s, %s, m.account, m.grp, 'system', %s, m.ref, %s"
+            " FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[]) AS m (ref, account, grp)"
+            " ON CONFLICT (tenant_id, group_id, system_id, origin_ref)"
+            " WHERE ended_at IS NULL AND origin = 'system' DO NOTHING",
+            [
+                group.tenant_id, group.pk, system.pk, at,
+                [r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows],
+            ],
+        )  # fmt: skip
+        return int(cursor.rowcount)
+
+
+def remove(*, group: Group, system: System, refs: Collection[UUID], at: datetime) -> int:
+    """Members whom a system takes out of a group: that reason ends at once. Returns how many were in."""
+    if not refs:
+        return 0
+    ended: int = _of_system(group, system).filter(origin_ref__in=list(refs)).update(ended_at=at)
+    return ended
+
+
+def remove_all(*, group: Group, system: System, at: datetime) -> int:
+    """Every member that a system ever put in is out. Returns how many were in."""
+    ended: int = _of_system(group, system).update(ended_at=at)
+    return ended
+
+
+def replace(*, group: Group, system: System, members: Collection[Member], at: datetime) -> Changed:
+    """Exactly these members of a system: only the difference is written."""
+    wanted = [m.ref for m in members]
+    with transaction.atomic():
+        ended: int = _of_system(group, system).exclude(origin_ref__in=wanted).update(ended_at=at)
+        added = add(group=group, system=system, members=members, at=at)
+    return Changed(added=added, ended=ended)
+
+
+def end_of_accounts(*, accounts: Collection[UUID], system: System | None, at: datetime) -> int:
+    """End the memberships of accounts, of one system or of all."""
+    live = Membership.objects.filter(account__in=accounts, ended_at__isnull=True)
+    if system is not None:
+        live = live.filter(system=system)
+    return live.update(ended_at=at)
+
+
+def journal(*, group: Group, changed: Changed, who: Iterable[Member] = (), note: str = "") -> None:
+    """One entry for one request's changes of one group, naming the accounts."""
+    record(
+        event=Event.MEMBERS_CHANGED,
+        sentence=f"{current().actor}: {group.display_name}: {changed.added} added, {changed.ended} ended. {note}".strip(),
+        subjects=[
+            Subject("group", str(group.pk), group.display_name),
+            *(Subject("account", str(m.account), "") for m in list(who)[:100] if m.account),
+        ],
+        facts={"added": changed.added, "ended": changed.ended},
+    )

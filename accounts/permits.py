@@ -1,0 +1,91 @@
+"""Permits: how people's decisions reach the doors that expand access. Minted here, consumed by the database."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from accounts.models.account import Account
+from accounts.models.exception import PolicyException
+from accounts.models.permit import Permit, PermitAct
+from accounts.states import Event
+from audit.journal import Subject, record
+
+# How long a permit may wait to be used: it is used at once, or something is wrong.
+GOOD_FOR = timedelta(hours=8)
+
+
+def grant_return(
+    *, account: Account, epoch: int, approval_id: UUID, answered_by: Iterable[UUID], barred: Iterable[UUID], at: datetime
+) -> Permit:
+    """One account may come back, in this epoch. The database refuses it when a barred identity answered."""
+    permit = Permit.objects.create(
+        tenant_id=account.tenant_id,
+        act=PermitAct.REACTIVATE,
+        account=account,
+        epoch=epoch,
+        approval_id=approval_id,
+        answered_by=sorted(answered_by),
+        barred=sorted(barred),
+        granted_at=at,
+        until=at + GOOD_FOR,
+    )
+    _record(permit, account.user_name, [Subject("account", str(account.pk), account.user_name)])
+    return permit
+
+
+def grant_return_by_exception(*, account: Account, exception: PolicyException, at: datetime) -> Permit:
+    """A live exception lets the account come back. It counts, it is journaled, and it ends with the exception."""
+    permit = Permit.objects.create(
+        tenant_id=account.tenant_id,
+        act=PermitAct.REACTIVATE,
+        account=account,
+        epoch=account.epoch,
+        exception=exception,
+        granted_at=at,
+        until=min(at + GOOD_FOR, exception.until),
+    )
+    _record(permit, account.user_name, [Subject("account", str(account.pk), account.user_name)])
+    return permit
+
+
+def grant_plan(
+    *,
+    tenant_id: UUID,
+    plan_id: UUID,
+    plan_hash: str,
+    approval_id: UUID,
+    answered_by: Iterable[UUID],
+    barred: Iterable[UUID],
+    label: str,
+    at: datetime,
+) -> Permit:
+    """One frozen plan may be executed: what its hash says, and nothing else."""
+    permit = Permit.objects.create(
+        tenant_id=tenant_id,
+        act=PermitAct.EXECUTE_PLAN,
+        plan_id=plan_id,
+        plan_hash=plan_hash,
+        approval_id=approval_id,
+        answered_by=sorted(answered_by),
+        barred=sorted(barred),
+        granted_at=at,
+        until=at + GOOD_FOR,
+    )
+    _record(permit, label, [Subject("plan", str(plan_id), label)])
+    return permit
+
+
+def use_for_plan(*, permit: Permit, plan_id: UUID, plan_hash: str, at: datetime) -> bool:
+    """Consume a permit for a plan. False when it is used, past its end, or for another hash."""
+    used = Permit.objects.filter(
+        pk=permit.pk, plan_id=plan_id, plan_hash=plan_hash, used_at__isnull=True, until__gt=at
+    ).update(used_at=at)
+    return used == 1
+
+
+def _record(permit: Permit, label: str, subjects: list[Subject]) -> None:
+    record(
+        event=Event.PERMIT_GRANTED,
+        sentence=f"{label}: {permit.get_act_display()}, until {permit.until:%Y-%m-%d %H:%M} UTC",
+        subjects=[*subjects, Subject("permit", str(permit.pk), str(permit))],
+    )

@@ -1,0 +1,89 @@
+"""Whose word counts: splits what a system says into what takes effect, what is noted, and what status it means.
+
+Without rules, a directory is authoritative for everything that it says of its own resources. Whatever the rules, an
+ended account comes back only by a permit: that is not a field's authority but `accounts.lifecycle`.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db.models import Q
+
+from accounts.models.system import System
+from provisioning.changes import AccountChange, fold
+from provisioning.models.authority import Authority, Direction, FieldAuthority, StatusSource
+
+
+@dataclass(frozen=True)
+class StatusWord:
+    """What a system's word means for the status: `active` (None: nothing was said), and because of which field."""
+
+    active: bool | None
+    because: str
+
+
+def rules_for(system: System) -> list[FieldAuthority]:
+    """The rules of a system and those for every system, its own first."""
+    found = FieldAuthority.objects.filter(Q(system=system) | Q(system__isnull=True))
+    return sorted(found, key=lambda rule: rule.system_id is None)
+
+
+def _value(document: Mapping[str, Any], path: str) -> Any:
+    """The value at a path such as `title` or `urn:…:2.0:User:department`."""
+    if path.startswith("urn:") and ":" in path:
+        schema, _, name = path.rpartition(":")
+        inner = document.get(schema)
+        return inner.get(name) if isinstance(inner, Mapping) else None
+    value: Any = document
+    for part in path.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _ended_by_attribute(rules: Iterable[FieldAuthority], document: Mapping[str, Any]) -> str:
+    for rule in rules:
+        if rule.status_from != StatusSource.ATTRIBUTE or rule.authority != Authority.AUTHORITATIVE:
+            continue
+        value = _value(document, rule.field)
+        if isinstance(value, str) and fold(value).strip() in {fold(str(v)).strip() for v in rule.status_values}:
+            return f"{rule.field} is {value}"
+    return ""
+
+
+def status(*, change: AccountChange, rules: Iterable[FieldAuthority]) -> StatusWord:
+    """What the change says about the status. A field that means "ended" wins over `active: true`."""
+    rules = list(rules)
+    if because := _ended_by_attribute(rules, change.document):
+        return StatusWord(active=False, because=because)
+    if change.active is None:
+        return StatusWord(active=None, because="")
+    direction = Direction.EXPANDS if change.active else Direction.REDUCES
+    word = next((r.authority for r in rules if r.field == "active" and r.direction == direction), None)
+    if word == Authority.ADVISORY:
+        return StatusWord(active=None, because="active is advisory here")
+    return StatusWord(active=change.active, because=f"active is {str(change.active).lower()}")
+
+
+def status_groups(*, system: System) -> frozenset[str]:
+    """Names (normalised) of the groups whose loss means that the account has ended, for a system."""
+    names: set[str] = set()
+    for rule in rules_for(system):
+        if rule.status_from == StatusSource.GROUP and rule.authority == Authority.AUTHORITATIVE:
+            names.update(fold(str(value)).strip() for value in rule.status_values)
+    return frozenset(names)
+
+
+def ends_members_of(*, system: System, group_key: str) -> bool:
+    """Whether losing membership of that group of a system means that the account has ended."""
+    return group_key in status_groups(system=system)
+
+
+def expanding_members_allowed(*, system: System, group: UUID, is_privileged: bool) -> bool:
+    """Whether a system may put members into a group by its own word."""
+    rules = rules_for(system)
+    rule = next((r for r in rules if r.field == "members" and r.direction == Direction.EXPANDS), None)
+    if rule is None:
+        return True
+    return rule.authority == Authority.AUTHORITATIVE

@@ -1,0 +1,138 @@
+"""The JSON of the discovery endpoints, given the base URL (RFC 7644 section 4, RFC 7643 sections 5 to 7).
+
+Paging, sorting and projection have no effect on these; a `filter` is answered with 403 by the view.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from provisioning.scim.errors import not_found
+from provisioning.scim.metadata.catalogue import (
+    ENTERPRISE_SCHEMA,
+    GROUP_SCHEMA,
+    NHI_SCHEMA,
+    RESOURCE_TYPES,
+    USER_SCHEMA,
+)
+from provisioning.scim.metadata.protocol import (
+    PROTOCOL_SCHEMAS,
+    RESOURCE_TYPE_URN,
+    SCHEMA_URN,
+    SERVICE_PROVIDER_CONFIG_URN,
+)
+from provisioning.scim.metadata.schema import ResourceType, Schema
+
+LIST_RESPONSE_URN = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
+
+MAX_BODY_BYTES = 16 * 1024 * 1024
+MAX_OPERATIONS = 1000
+MAX_PAGE = 1000
+DEFAULT_PAGE = 100
+
+SCHEMAS = (USER_SCHEMA, ENTERPRISE_SCHEMA, NHI_SCHEMA, GROUP_SCHEMA, *PROTOCOL_SCHEMAS)
+
+
+def list_response(resources: Sequence[dict[str, Any]], *, total: int | None = None, start: int = 1) -> dict[str, Any]:
+    """A ListResponse (RFC 7644 section 3.4.2); `total` is how many match, by default how many are given."""
+    return {
+        "schemas": [LIST_RESPONSE_URN],
+        "totalResults": len(resources) if total is None else total,
+        "startIndex": start,
+        "itemsPerPage": len(resources),
+        "Resources": list(resources),
+    }
+
+
+def _schema_json(schema: Schema, base_url: str) -> dict[str, Any]:
+    return {
+        "schemas": [SCHEMA_URN],
+        "id": schema.id,
+        "name": schema.name,
+        "description": schema.description,
+        "attributes": [attribute.to_json() for attribute in schema.attributes],
+        "meta": {"resourceType": "Schema", "location": f"{base_url.rstrip('/')}/Schemas/{schema.id}"},
+    }
+
+
+def _resource_type_json(resource_type: ResourceType, base_url: str) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "schemas": [RESOURCE_TYPE_URN],
+        "id": resource_type.name,
+        "name": resource_type.name,
+        "description": resource_type.description,
+        "endpoint": resource_type.endpoint,
+        "schema": resource_type.schema.id,
+        "meta": {
+            "resourceType": "ResourceType",
+            "location": f"{base_url.rstrip('/')}/ResourceTypes/{resource_type.name}",
+        },
+    }
+    if resource_type.extensions:
+        body["schemaExtensions"] = [
+            {"schema": extension.id, "required": False} for extension in resource_type.extensions
+        ]
+    return body
+
+
+def schemas_json(base_url: str) -> dict[str, Any]:
+    """GET /Schemas; `base_url` is absolute and may end in a slash."""
+    return list_response([_schema_json(schema, base_url) for schema in SCHEMAS])
+
+
+def schema_json(urn: str, base_url: str) -> dict[str, Any]:
+    """GET /Schemas/{urn} in any case. Raises the 404 error for an unknown URN."""
+    for schema in SCHEMAS:
+        if schema.id.lower() == urn.lower():
+            return _schema_json(schema, base_url)
+    raise not_found("There is no such schema.")
+
+
+def resource_types_json(base_url: str) -> dict[str, Any]:
+    """GET /ResourceTypes."""
+    return list_response([_resource_type_json(resource_type, base_url) for resource_type in RESOURCE_TYPES])
+
+
+def resource_type_json(name: str, base_url: str) -> dict[str, Any]:
+    """GET /ResourceTypes/{name}. Raises the 404 error for an unknown name; the name is case-sensitive, as an id is."""
+    for resource_type in RESOURCE_TYPES:
+        if resource_type.name == name:
+            return _resource_type_json(resource_type, base_url)
+    raise not_found("There is no such resource type.")
+
+
+def service_provider_config_json(
+    base_url: str, *, etag: bool = False, sort: bool = False, documentation_url: str | None = None
+) -> dict[str, Any]:
+    """GET /ServiceProviderConfig: what is supported, with every member that strict clients read."""
+    body: dict[str, Any] = {
+        "schemas": [SERVICE_PROVIDER_CONFIG_URN],
+        "patch": {"supported": True},
+        "bulk": {"supported": False, "maxOperations": MAX_OPERATIONS, "maxPayloadSize": MAX_BODY_BYTES},
+        "filter": {"supported": True, "maxResults": MAX_PAGE},
+        "changePassword": {"supported": False},
+        "sort": {"supported": sort},
+        "etag": {"supported": etag},
+        "pagination": {
+            "cursor": False,
+            "index": True,
+            "defaultPaginationMethod": "index",
+            "defaultPageSize": DEFAULT_PAGE,
+            "maxPageSize": MAX_PAGE,
+        },
+        "authenticationSchemes": [
+            {
+                "type": "oauthbearertoken",
+                "name": "OAuth Bearer Token",
+                "description": "A bearer token made on the page of the connection (RFC 6750).",
+                "specUri": "https://www.rfc-editor.org/info/rfc6750",
+                "primary": True,
+            }
+        ],
+        "meta": {
+            "resourceType": "ServiceProviderConfig",
+            "location": f"{base_url.rstrip('/')}/ServiceProviderConfig",
+        },
+    }
+    if documentation_url is not None:
+        body["documentationUri"] = documentation_url
+    return body

@@ -1,0 +1,248 @@
+"""What of a resource is in an answer, and which page of a list (RFC 7644 sections 3.4.2.3 to 3.4.2.5 and 3.9).
+
+Parameters come from the query string or from the body of a `.search`; their names are read in any case.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from provisioning.scim.errors import invalid_filter, invalid_syntax, invalid_value
+from provisioning.scim.filters.grammar import parse_filter
+from provisioning.scim.filters.nodes import Node
+from provisioning.scim.metadata.discovery import DEFAULT_PAGE, MAX_PAGE
+from provisioning.scim.metadata.schema import Attribute, Ref, ResourceType, Schema
+from provisioning.scim.parsing.notes import Notes
+from provisioning.scim.parsing.values import by_name
+
+SEARCH_REQUEST_URN = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
+MAX_NAMES = 200
+# Past this no list of ours goes; larger numbers are lowered to it, so that no offset overflows in the database.
+MAX_START = 2**31 - 1
+_SINGLE = frozenset({"filter", "startindex", "count", "sortby", "sortorder"})
+_WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """`start` is counted from 1; `count` is 0 to 1,000, where 0 asks for the total alone."""
+
+    start: int = 1
+    count: int = DEFAULT_PAGE
+
+    @property
+    def slice(self) -> slice:
+        """The page as a slice of an ordered list."""
+        return slice(self.start - 1, self.start - 1 + self.count)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sort:
+    """The order that a client asked for; absent values come last when ascending, first when descending."""
+
+    ref: Ref
+    descending: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Projection:
+    """Which attributes an answer has. `included` is None without `attributes`; unknown names are left out of both."""
+
+    resource_type: ResourceType
+    included: tuple[Ref, ...] | None = None
+    excluded: tuple[Ref, ...] = ()
+
+    def wants(self, name: str) -> bool:
+        """Whether an attribute, or a part of it, will be in the answer: if not, nobody needs to read it."""
+        ref = self.resource_type.resolve(name)
+        return ref is not None and ref.attribute is not None and self._keeps(ref)
+
+    def apply(self, resource: Mapping[str, Any]) -> dict[str, Any]:
+        """The resource with only what is wanted; names are canonical. Always-returned attributes are never dropped."""
+        answer: dict[str, Any] = {}
+        for name, value in resource.items():
+            schema = self.resource_type.extension(name)
+            attribute = self.resource_type.find(name)
+            if schema is not None:
+                kept = self._kept(schema, value)
+            elif attribute is not None and self._keeps(Ref(attribute=attribute)):
+                kept = self._value(Ref(attribute=attribute), value)
+            else:
+                continue
+            if kept not in ({}, [], None):
+                answer[name] = kept
+        return answer
+
+    def _kept(self, schema: Schema, inside: Mapping[str, Any]) -> dict[str, Any]:
+        refs = (Ref(extension=schema, attribute=attribute) for attribute in schema.attributes)
+        found = {
+            ref.attribute.name: self._value(ref, inside[ref.attribute.name])
+            for ref in refs
+            if ref.attribute is not None and ref.attribute.name in inside and self._keeps(ref)
+        }
+        return {name: value for name, value in found.items() if value not in ({}, [], None)}
+
+    def _keeps(self, ref: Ref) -> bool:
+        attribute = ref.attribute
+        if attribute is None or attribute.returned == "never":
+            return False
+        if attribute.returned == "always":
+            return True
+        if self.included is not None:
+            return any(_covers(wanted, ref) for wanted in self.included)
+        is_excluded = any(unwanted.sub is None and _covers(unwanted, ref) for unwanted in self.excluded)
+        return attribute.returned != "request" and not is_excluded
+
+    def _value(self, ref: Ref, value: Any) -> Any:
+        attribute = ref.attribute
+        if attribute is None or not attribute.subs:
+            return value
+        names = self._subs(ref, attribute)
+        if isinstance(value, list):
+            items = [_only(item, names) for item in value]
+            return [item for item in items if item != {}]
+        return _only(value, names)
+
+    def _subs(self, ref: Ref, attribute: Attribute) -> frozenset[str]:
+        about = [one for one in (self.included or self.excluded) if _covers(one, ref)]
+        named = {one.sub.name for one in about if one.sub is not None}
+        every = frozenset(sub.name for sub in attribute.subs if sub.returned != "never")
+        always = frozenset(sub.name for sub in attribute.subs if sub.returned == "always")
+        if self.included is None:
+            return every - named | always
+        whole = not named or any(one.sub is None for one in about)
+        return every if whole else frozenset(named) & every | always
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """Everything that a list request says."""
+
+    page: Page
+    projection: Projection
+    filter: Node | None = None
+    sort: Sort | None = None
+
+
+def wants_members(projection: Projection) -> bool:
+    """Whether the members of a group will be in the answer: `excludedAttributes=members` must cost no query."""
+    return projection.wants("members")
+
+
+def read_listing(parameters: Mapping[str, Any], resource_type: ResourceType, notes: Notes | None = None) -> Listing:
+    """What a list request asks for; `parameters` as of `read_page`.
+
+    Raises invalidFilter, invalidValue. An empty filter is an error and not "everything".
+    """
+    given = _lowered(parameters)
+    text = given.get("filter")
+    if text is not None and not isinstance(text, str):
+        raise invalid_filter("The filter must be one string.")
+    return Listing(
+        page=read_page(parameters),
+        projection=read_projection(parameters, resource_type),
+        filter=parse_filter(text, resource_type, notes) if text is not None else None,
+        sort=read_sort(parameters, resource_type),
+    )
+
+
+def read_search(body: Mapping[str, Any], resource_type: ResourceType, notes: Notes | None = None) -> Listing:
+    """The same from the body of a `.search` (RFC 7644 section 3.4.3). Raises invalidSyntax for another message."""
+    schemas = by_name(body).get("schemas")
+    urns = schemas if isinstance(schemas, list) else []
+    if not any(isinstance(urn, str) and urn.lower() == SEARCH_REQUEST_URN.lower() for urn in urns):
+        raise invalid_syntax(f"schemas must have {SEARCH_REQUEST_URN}.")
+    return read_listing({name: value for name, value in body.items() if value is not None}, resource_type, notes)
+
+
+def read_page(parameters: Mapping[str, Any]) -> Page:
+    """The page that `startIndex` and `count` ask for. A start below 1 is 1, a count below 0 is 0, over 1,000 is 1,000.
+
+    `parameters` maps names to a string, a JSON value or a list of strings (as a `QueryDict` does with `lists()`).
+    Raises invalidValue for what is no whole number.
+    """
+    given = _lowered(parameters)
+    start = _number(given.get("startindex"), default=1, name="startIndex")
+    count = _number(given.get("count"), default=DEFAULT_PAGE, name="count")
+    return Page(start=min(max(start, 1), MAX_START), count=min(max(count, 0), MAX_PAGE))
+
+
+def read_sort(parameters: Mapping[str, Any], resource_type: ResourceType) -> Sort | None:
+    """The order asked for, None if none was. Raises invalidValue for an unknown attribute or order."""
+    given = _lowered(parameters)
+    name, order = given.get("sortby"), given.get("sortorder", "ascending")
+    if name is None:
+        return None
+    ref = resource_type.resolve(name) if isinstance(name, str) else None
+    if ref is None or ref.leaf is None or ref.leaf.returned == "never":
+        raise invalid_value("sortBy must name an attribute.")
+    if not isinstance(order, str) or order.lower() not in {"ascending", "descending"}:
+        raise invalid_value("sortOrder must be ascending or descending.")
+    return Sort(ref=ref, descending=order.lower() == "descending")
+
+
+def read_projection(parameters: Mapping[str, Any], resource_type: ResourceType) -> Projection:
+    """What `attributes` or `excludedAttributes` ask for. Raises invalidValue if both are given."""
+    given = _lowered(parameters)
+    included = _names(given.get("attributes"), name="attributes")
+    excluded = _names(given.get("excludedattributes"), name="excludedAttributes")
+    if included and excluded:
+        raise invalid_value("Give attributes or excludedAttributes, not both.")
+    return Projection(
+        resource_type=resource_type,
+        included=_found(included, resource_type) if included else None,
+        excluded=_found(excluded, resource_type),
+    )
+
+
+def _lowered(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    lowered: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if name.lower() in lowered:
+            raise invalid_value("A parameter is given twice.")
+        lowered[name.lower()] = value
+    return {name: _single(value) if name in _SINGLE else value for name, value in lowered.items()}
+
+
+def _single(value: Any) -> Any:
+    if not isinstance(value, list):
+        return value
+    if len(value) != 1:
+        raise invalid_value("A parameter is given twice.")
+    return value[0]
+
+
+def _number(value: Any, *, default: int, name: str) -> int:
+    if value is None:
+        return default
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and _WHOLE.fullmatch(value):
+        return int(value)
+    raise invalid_value(f"{name} must be a whole number.")
+
+
+def _names(value: Any, *, name: str) -> list[str]:
+    texts: Sequence[Any] = [] if value is None else value if isinstance(value, list) else [value]
+    if not all(isinstance(text, str) for text in texts):
+        raise invalid_value(f"{name} must be names of attributes.")
+    names = [part.strip() for text in texts for part in text.split(",") if part.strip()]
+    if len(names) > MAX_NAMES:
+        raise invalid_value(f"{name} has more than {MAX_NAMES} names.")
+    return names
+
+
+def _found(names: list[str], resource_type: ResourceType) -> tuple[Ref, ...]:
+    refs = (resource_type.resolve(name) for name in names)
+    return tuple(ref for ref in refs if ref is not None)
+
+
+def _covers(named: Ref, ref: Ref) -> bool:
+    """Whether a name in the request is about that attribute: itself, a part of it, or its whole extension."""
+    same_place = named.extension is ref.extension
+    return same_place and (named.attribute is None or named.attribute is ref.attribute)
+
+
+def _only(value: Any, names: frozenset[str]) -> Any:
+    return {name: inner for name, inner in value.items() if name in names} if isinstance(value, dict) else value

@@ -1,0 +1,5 @@
+"""Stands in for the product."""
+
+from governance.celery import app
+
+__all__ = ["app"]
