@@ -23,7 +23,7 @@ Beside the floors, below nothing and above nothing: this package imports none of
     demo.client.Endpoint(slug: str, base_url: str, token: str)                         one SCIM base URL with its token
     demo.push.directory_endpoints(*, company, origin: str, tokens: Mapping[str, str]) -> dict[str, Endpoint]
         `origin` is "http://127.0.0.1:P".
-    demo.fill.fill(*, company, directories: Mapping[str, Endpoint], progress=print) -> None
+    demo.push.fill(*, company, directories: Mapping[str, Endpoint], progress=print) -> None
     demo.push.push(*, company, directories, targets: Mapping[str, Endpoint], data: Path, progress=print)
             -> tuple[WantedOwner, ...]
         `targets`: per slug Rollcall's SCIM base URL with that system's token. Provisions Rollcall from the directories.
@@ -39,6 +39,8 @@ Beside the floors, below nothing and above nothing: this package imports none of
     demo.story.lose(*, company, directories, data, progress=print) -> Lost
         In the directories only, never pushed. Lost.deactivations: (system, user_name, directory_id); Lost.memberships:
         (system, group, user_name, change "removed" | "added", group_id, directory_id). Also in DIR/lost.json.
+    demo.story.planned_losses(company) -> frozenset[tuple[str, str]]
+        (system, user name) of everybody whom lose() is about, to leave them alone before.
     demo.story.begin_outage(*, data: Path) -> None
         "crm" answers 503 from its second page on (20 per page), at once. Only after push(), which reads it itself.
 

@@ -18,7 +18,7 @@ _TIMEOUT = httpx.Timeout(30.0, connect=5.0)  # seconds
 _TRIES = 6
 _LONGEST_WAIT = 10.0  # seconds
 _BUSY = frozenset({429, 503})
-_NOT_FOUND, _CONFLICT = 404, 409
+_CONFLICT = 409
 _QUOTED = 800  # characters of an answer
 
 
@@ -42,11 +42,6 @@ class ScimError(Exception):
     def is_conflict(self) -> bool:
         """Whether the resource exists already (RFC 7644 section 3.3)."""
         return self.status == _CONFLICT
-
-    @property
-    def is_missing(self) -> bool:
-        """Whether there is no such resource."""
-        return self.status == _NOT_FOUND
 
 
 class Client:

@@ -47,7 +47,6 @@ class Handler(BaseHTTPRequestHandler):
             status = HTTPStatus.INTERNAL_SERVER_ERROR
             headers, body = [], problem(status, "Internal server error")
             self._log(event="failed", error=f"{type(error).__name__}: {error}")
-        self._answer(status, headers, body)
         self._log(
             event="request",
             method=self.command,
@@ -55,6 +54,7 @@ class Handler(BaseHTTPRequestHandler):
             status=int(status),
             ms=round((time.monotonic() - started) * 1000, 1),
         )
+        self._answer(status, headers, body)
 
     def _read_body(self) -> bytes:
         if self.headers.get("Transfer-Encoding"):

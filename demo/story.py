@@ -184,6 +184,17 @@ def lose(*, company: Company, directories: Mapping[str, Endpoint], data: Path, p
     return lost
 
 
+def planned_losses(company: Company) -> frozenset[tuple[str, str]]:
+    """The system and user name of everybody whom `lose` is about, for who must leave them alone before."""
+    planned = set[tuple[str, str]]()
+    for slug, losses in LOSSES.items():
+        directory = company.directory(slug)
+        ended = choose_ended(company, directory, losses)
+        moved = choose_memberships(company, directory, losses, ended=ended)
+        planned |= {(slug, user_name) for user_name in (*ended, *(user_name for _, user_name, _ in moved))}
+    return frozenset(planned)
+
+
 def choose_ended(company: Company, directory: DirectorySpec, losses: Losses) -> tuple[str, ...]:
     """Whose deactivation this directory loses; always the same ones.
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 SUPERUSER = "rollcall_cluster"
 OLDEST_MAJOR = 15
 _BUILTIN_LOCALE_SINCE = 17
+_STATUS_LINE = 7  # of postmaster.pid, counted from 0 (LOCK_FILE_LINE_PM_STATUS in PostgreSQL's pidfile.h)
 _SYSTEM = Path("/usr/lib/postgresql")  # where Debian and Ubuntu keep each major version
 
 # Nothing of the caller's environment: PGDATA, PGPORT and their like would change what is started.
@@ -227,6 +228,14 @@ class Cluster:
             is_server=True,
             prepare=self.clear_pid_file,
         )
+
+    def says_ready(self) -> bool:
+        """Say whether the server has noted that it takes connections; asking it earlier only fills its log with errors."""
+        try:
+            lines = (self.data / "postmaster.pid").read_text(encoding="utf-8").splitlines()
+        except FileNotFoundError:
+            return False
+        return lines[_STATUS_LINE:] != [] and lines[_STATUS_LINE].strip() == "ready"
 
     def clear_pid_file(self) -> None:
         """Deal with a `postmaster.pid` that an earlier run left behind.

@@ -54,7 +54,7 @@ def start(
     supervisor.start(cluster.service())
     supervisor.start(store.service())
     supervisor.wait_for(
-        lambda: roles.is_ready(secrets=kept, port=cluster.port),
+        lambda: cluster.says_ready() and roles.is_ready(secrets=kept, port=cluster.port),
         what="PostgreSQL",
         seconds=READY_WITHIN,
     )

@@ -68,7 +68,7 @@ class Supervisor:
         self._children: list[_Child] = []
         self._selector = selectors.DefaultSelector()
         self._watcher: subprocess.Popen[bytes] | None = None
-        self._stop_requested = False
+        self.stop_requested = False
 
     @contextmanager
     def running(self) -> Iterator[Supervisor]:
@@ -85,7 +85,7 @@ class Supervisor:
                 signal.signal(sign, handler)
 
     def _on_signal(self, _sign: int, _frame: object) -> None:
-        self._stop_requested = True
+        self.stop_requested = True
 
     # Starting
 
@@ -131,6 +131,7 @@ class Supervisor:
             with suppress(BrokenPipeError):
                 self._write_to_watcher(line)
                 return
+        self._dismiss_watcher()
         kept = (self._keep_open.fileno(),) if self._keep_open else ()
         self._watcher = subprocess.Popen(
             [sys.executable, "-I", "-S", watcher.__file__, str(GRACE)],
@@ -189,7 +190,7 @@ class Supervisor:
     def turn(self, *, pause: float = POLL) -> None:
         """Look once at everything: output, ended children, due restarts. Raises `StopRequested` and `CannotRun`."""
         self._read_output(pause)
-        if self._stop_requested:
+        if self.stop_requested:
             raise StopRequested
         for child in self._children:
             if child.process is None:
@@ -256,8 +257,13 @@ class Supervisor:
         for child in self._children:
             child.log.close()
         self._children.clear()
+        self._dismiss_watcher()
+
+    def _dismiss_watcher(self) -> None:
+        """Close the watcher's pipe, which ends it, and wait for that."""
         if self._watcher is not None and self._watcher.stdin is not None:
-            self._watcher.stdin.close()
+            with suppress(BrokenPipeError):
+                self._watcher.stdin.close()
             self._watcher.wait()
             self._watcher = None
 

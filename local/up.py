@@ -38,6 +38,7 @@ class _Plan:
 def run() -> int:
     """Start everything, stay until a signal, stop everything; return 0. Raises `CannotRun`."""
     plan = _plan(os.environ)
+    os.umask(0o077)  # whatever we or the children write is for this user alone
     plan.state.prepare()
     with (
         plan.state.locked() as lock,
@@ -49,6 +50,10 @@ def run() -> int:
             supervisor.run_forever()
         except StopRequested:
             pass
+        except CannotRun:
+            # Ctrl-C in the terminal also reaches what runs in our own process group, such as initdb, which then fails
+            if not supervisor.stop_requested:
+                raise
         supervisor.console.say("Stopping everything ...")
         supervisor.stop()
         supervisor.console.say("Stopped.")

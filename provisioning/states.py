@@ -1,5 +1,7 @@
 """The state tables of this floor. Data: `docs/states.md` is drawn from them."""
 
+from enum import StrEnum
+
 from audit.transitions import table
 
 PLAN = table(
@@ -45,3 +47,21 @@ RUN = table(
 )
 
 ALL = (PLAN, SNAPSHOT, RUN)
+
+
+class Event(StrEnum):
+    """What the journal says of systems and of their readings. Plans have their own words (`provisioning.plans`)."""
+
+    SYSTEM_MADE = "system.made"
+    SYSTEM_ENDED = "system.ended"
+    ADMINISTRATORS_CHANGED = "system.administrators_changed"
+    POLICY_CHANGED = "system.policy_changed"
+    CONNECTED = "connection.made"
+    CONNECTION_CHANGED = "connection.changed"
+    CONNECTION_PAUSED = "connection.paused"
+    CONNECTION_RESUMED = "connection.resumed"
+    TOKEN_MADE = "token.made"  # noqa: S105  a word of the journal
+    TOKEN_ENDED = "token.ended"  # noqa: S105  a word of the journal
+    RUN_STARTED = "run.started"
+    RUN_STOP_ASKED = "run.stop_asked"
+    RUN_CLOSED = "run.closed"

@@ -23,6 +23,7 @@ class ApprovalKind(models.TextChoices):
     REACTIVATION = "reactivation", _("may an ended account come back?")
     PLAN = "plan", _("may a stopped plan be executed?")
     ROLE = "role", _("may somebody have a role?")
+    EXCEPTION = "exception", _("may a line of a campaign stay open for a time?")
 
 
 class ApprovalState(models.TextChoices):
@@ -38,7 +39,8 @@ class ApprovalState(models.TextChoices):
 class Approval(TenantOwned):
     """One question. `barred` are the identities that may not answer it: who asked, the subject, its owners.
 
-    `facts` is what the page shows as it was when asked. Silence until `until` means no.
+    `facts` is what the page shows as it was when asked. Silence until `until` means no. `lasts_until` is the end of what
+    a yes gives, where it gives something that ends.
     """
 
     kind = models.CharField(max_length=16, choices=ApprovalKind.choices)
@@ -48,6 +50,8 @@ class Approval(TenantOwned):
     account = TenantForeignKey(Account, null=True, blank=True, related_name="+")
     user = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     role_name = models.CharField(max_length=16, blank=True, default="")
+    review_id = models.UUIDField(null=True, blank=True)
+    lasts_until = models.DateTimeField(null=True, blank=True)
     title = models.CharField(max_length=400)
     facts = models.JSONField(default=dict, blank=True)
     needs = models.PositiveSmallIntegerField()
@@ -72,7 +76,9 @@ class Approval(TenantOwned):
                 condition=Q(needs__gte=1, needs__lte=5), name="governance_approval_needs_one_to_five"
             ),
             models.CheckConstraint(
-                condition=Q(kind="role", user__isnull=False) | Q(~Q(kind="role"), plan_id__isnull=False),
+                condition=Q(kind="role", user__isnull=False)
+                | Q(kind="exception", review_id__isnull=False, account__isnull=False, lasts_until__isnull=False)
+                | Q(kind__in=["reactivation", "plan"], plan_id__isnull=False),
                 name="governance_approval_has_its_subject",
             ),
             models.CheckConstraint(
@@ -84,6 +90,11 @@ class Approval(TenantOwned):
                 condition=Q(state="open", plan_id__isnull=False),
                 name="governance_approval_one_open_per_plan",
             ),
+            models.UniqueConstraint(
+                fields=["tenant", "review_id"],
+                condition=Q(state="open", review_id__isnull=False),
+                name="governance_approval_one_open_per_line",
+            ),
         )
 
     def __str__(self) -> str:
@@ -93,7 +104,7 @@ class Approval(TenantOwned):
 class Answer(TenantOwned):
     """What one person answered, once, with a reason. Append-only.
 
-    `barred` and `asked_at` are copied from the question, and `role_since` from the person's roles, by a trigger: the
+    `expires_at` is the end that this person set for what comes back. `barred` and `asked_at` are copied from the question, and `role_since` from the person's roles, by a trigger: the
     row itself shows that whoever answered was allowed to.
     """
 
@@ -105,6 +116,7 @@ class Answer(TenantOwned):
     identity = models.ForeignKey(Identity, on_delete=models.PROTECT, related_name="+")
     is_yes = models.BooleanField()
     reason = models.TextField()
+    expires_at = models.DateTimeField(null=True, blank=True)
     at = models.DateTimeField()
     cause_id = models.BigIntegerField()
     barred = ArrayField(models.UUIDField(), default=list, blank=True)

@@ -108,7 +108,10 @@ class Review(TenantOwned):
 
 
 class ReviewDecision(TenantOwned):
-    """What somebody decided about a line, and why. Append-only: a changed mind is a second row."""
+    """What somebody decided about a line, and why. Append-only: a changed mind is a second row.
+
+    `until` is the end that came with it: of the account where it stays, of the exception where one was made.
+    """
 
     rights: ClassVar = Rights.EVIDENCE
     untracked: ClassVar = "it is the evidence; append-only"
@@ -124,6 +127,7 @@ class ReviewDecision(TenantOwned):
     review = TenantForeignKey(Review, related_name="decisions")
     word = models.CharField(max_length=16, choices=Word.choices)
     reason = models.TextField(blank=True, default="")
+    until = models.DateTimeField(null=True, blank=True)
     actor = models.CharField(max_length=200)
     user = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     at = models.DateTimeField()

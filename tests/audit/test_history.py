@@ -308,7 +308,7 @@ def test_a_row_deleted_by_the_owner_is_in_history_as_it_last_was(tenant, because
 
 def test_even_the_owner_of_the_tables_needs_a_cause(tenant, ten):
     for statement in ("UPDATE accounts_group SET display_name = 'x'", "DELETE FROM accounts_group"):
-        with pytest.raises(DatabaseError) as caught, reading(tenant.pk), as_owner():
+        with pytest.raises(DatabaseError) as caught, as_owner(), reading(tenant.pk):
             sql(statement)
         assert caught.value.__cause__.sqlstate == "RC001"
 

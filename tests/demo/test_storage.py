@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
 
-    from scim2_models import Resource, ScimProvider
+    from scim2_models import ScimProvider
 
 pytestmark = pytest.mark.unit
 
@@ -47,7 +47,7 @@ def opened(path: Path, described: ScimProvider) -> Iterator[Callable[[], FileSto
         storage.close()
 
 
-def create(storage: FileStorage, described: ScimProvider, user_name: str) -> Resource[Any]:
+def create(storage: FileStorage, described: ScimProvider, user_name: str) -> Any:
     user_type = next(one for one in described.resource_types if one.name == "User")
     document = {
         "schemas": ["urn:ietf:params:scim:schemas:core:2.0:User", NHI],
@@ -55,14 +55,15 @@ def create(storage: FileStorage, described: ScimProvider, user_name: str) -> Res
         "active": True,
         NHI: {"kind": "service", "expiresAt": "2027-01-02T03:04:05Z", "owners": [{"value": "x", "type": "primary"}]},
     }
-    return storage.create(user_type, described.model_for(user_type).model_validate(document))
+    model: Any = described.model_for(user_type)
+    return storage.create(user_type, model.model_validate(document))
 
 
 def contents(storage: FileStorage) -> list[dict[str, Any]]:
     return sorted((one.model_dump() for one in storage.resources), key=lambda one: str(one["id"]))
 
 
-def change(storage: FileStorage, described: ScimProvider, resource: Resource[Any], *, active: bool) -> Resource[Any]:
+def change(storage: FileStorage, described: ScimProvider, resource: Any, *, active: bool) -> Any:
     user_type = next(one for one in described.resource_types if one.name == "User")
     changed = resource.model_copy(deep=True)
     changed.active = active

@@ -47,13 +47,19 @@ def until(condition: Callable[[], bool], *, seconds: float = 20.0) -> bool:
     return True
 
 
-def descendants(pid: int) -> set[int]:
-    """All processes that stem from this one, as the machine knows them now."""
+def family_tree() -> dict[int, list[int]]:
+    """The children of each process, as the machine knows them now."""
     listed = subprocess.run(["ps", "-ax", "-o", "pid=,ppid="], capture_output=True, text=True, check=True).stdout
     children: dict[int, list[int]] = {}
     for line in listed.splitlines():
         child, parent = map(int, line.split())
         children.setdefault(parent, []).append(child)
+    return children
+
+
+def descendants(pid: int) -> set[int]:
+    """All processes that stem from this one."""
+    children = family_tree()
     found: set[int] = set()
     waiting = [pid]
     while waiting:

@@ -7,7 +7,6 @@ import shutil
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
@@ -19,6 +18,8 @@ from local.supervisor import Supervisor
 from tests.local.conftest import until
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from local.state import State
 
 pytestmark = pytest.mark.local

@@ -6,7 +6,6 @@ import os
 import signal
 import stat
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,11 +13,13 @@ import redis
 
 from local import ports, processes, valkey
 from local.errors import CannotRun
-from local.supervisor import Supervisor
 from local.valkey import Valkey
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from local.state import State
+    from local.supervisor import Supervisor
 
 pytestmark = pytest.mark.local
 

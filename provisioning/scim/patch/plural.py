@@ -117,21 +117,21 @@ def _assign_chosen(items: list[Any], attribute: Attribute, operation: Operation,
     path = operation.path
     if path.value_filter is None:
         return items
-    chosen = [index for index, item in enumerate(items) if matches_value(path.value_filter, item)]
+    chosen = {index for index, item in enumerate(items) if matches_value(path.value_filter, item)}
     if not chosen:
         return _created(items, attribute, operation, notes)
     if is_blank(operation.value) and path.sub is None:
         return items if operation.op == "add" else [item for at, item in enumerate(items) if at not in chosen]
-    result = list(items)
-    for index in chosen:
-        result[index] = _changed(items[index], attribute, operation)
-    kept = [item for item in result if not is_blank(item)]
-    is_primary = [
-        index
-        for index, item in enumerate(kept)
-        if isinstance(item, dict) and item.get("primary") is True and item not in items
-    ]
-    return _with_one_primary(kept, is_primary, at=attribute.name)
+    result: list[Any] = []
+    primary: list[int] = []
+    for index, item in enumerate(items):
+        new = _changed(item, attribute, operation) if index in chosen else item
+        if is_blank(new):
+            continue
+        if index in chosen and isinstance(new, dict) and new.get("primary") is True:
+            primary.append(len(result))
+        result.append(new)
+    return _with_one_primary(result, primary, at=attribute.name)
 
 
 def _changed(item: Any, attribute: Attribute, operation: Operation) -> Any:

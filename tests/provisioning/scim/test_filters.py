@@ -1,7 +1,6 @@
 """The grammar of filters, and their meaning on documents."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -322,7 +321,7 @@ def without_none(value: dict[str, Any]) -> dict[str, Any]:
     return {name: inner for name, inner in value.items() if inner not in (None, {}, [])}
 
 
-emails = st.builds(without_none, st.fixed_dictionaries({name: optional_words for name in ("type", "value", "display")}))
+emails = st.builds(without_none, st.fixed_dictionaries(dict.fromkeys(("type", "value", "display"), optional_words)))
 documents = st.fixed_dictionaries(
     {
         "userName": words.filter(bool),
@@ -423,4 +422,3 @@ def test_instants_compare_as_instants_not_as_text() -> None:
     node = parse_filter(f'{NHI_URN}:expiresAt lt "2030-01-01T00:30:00+01:00"', USER)
     assert matches(node, {NHI_URN: {"expiresAt": "2029-12-31T23:00:00Z"}}) is True
     assert matches(node, {NHI_URN: {"expiresAt": "2029-12-31T23:45:00Z"}}) is False
-    assert datetime(2029, 12, 31, 23, 30, tzinfo=UTC).isoformat() == "2029-12-31T23:30:00+00:00"

@@ -1,0 +1,375 @@
+"""Approvals: one question to people, what each answered, and what follows. Silence means no.
+
+    open_for_plans(at=…) -> int                       a question for every plan that waits and has none
+    ask_role(user=…, name=…, tenant=…, asked_by=…, reason=…, at=…) -> Approval
+    ask_exception(review=…, asked_by=…, reason=…, until=…, at=…) -> Approval
+    version(approval) -> str                          what a page showed; handed back to `answer` as `seen`
+    answer(approval=…, user=…, is_yes=…, reason=…, at=…, expires_at=None, seen="") -> Approval
+    lapse_due(at=…) -> int                            what nobody answered in time, and what has become idle
+
+Who may answer is `governance.rules.may_answer`. The database compares the same identities on the rows themselves, so
+that an answer written straight in SQL is refused by the same rule; `answer` turns its refusal into the same sentence.
+Enough right answers make a Permit, and the plan is executed, all in the transaction of the last answer.
+"""
+
+from datetime import datetime, timedelta
+
+from django.db import DatabaseError, IntegrityError, transaction
+from django.utils.translation import gettext as _
+
+from accounts import lifecycle
+from accounts.models.account import Account
+from accounts.models.tenant import Tenant
+from accounts.models.user import RoleName, User
+from accounts.rules import Refused, Word, demand, may, people_of, roles
+from audit.cause import current
+from audit.journal import record
+from audit.transitions import move
+from governance import facts, notices
+from governance.consequences import DO, BadAnswer, Stale, subjects
+from governance.models.approval import Answer, Approval, ApprovalKind, ApprovalState
+from governance.models.campaign import Review, ReviewState
+from governance.rules import bars, may_answer
+from governance.states import APPROVAL, Event
+from provisioning import plans
+from provisioning.models.plan import Plan, PlanKind
+from provisioning.states import PLAN_WAITS
+
+__all__ = [
+    "BadAnswer", "CantAsk", "Stale", "answer", "ask_exception", "ask_role", "lapse_due", "open_for_plans", "refusal",
+    "subjects", "version",
+]  # fmt: skip
+
+OTHERS_LAST = timedelta(days=7)
+LONGEST_EXCEPTION = timedelta(days=180)
+
+
+class CantAsk(ValueError):  # noqa: N818  a sentence, as everywhere in this house
+    """There is nothing to ask; the message says why."""
+
+
+def _asked(approval: Approval, *, at: datetime) -> Approval:
+    # The database adds whoever else is barred; the row shows it from the start.
+    approval.refresh_from_db(fields=["barred"])
+    record(
+        event=Event.APPROVAL_ASKED,
+        sentence=f"{approval.asked_by}: {approval.title} {approval.needs} must say yes by {approval.until:%F %H:%M} UTC",
+        subjects=subjects(approval),
+    )
+    notices.tell_approval(approval=approval, at=at)
+    return approval
+
+
+# -- asking
+
+
+def open_for_plans(*, at: datetime) -> int:
+    """Open a question for every plan that waits for people and has none. Safe to run twice at once.
+
+    A question is as old as its plan: a role that is younger than the wish can't answer it.
+    """
+    asked = Approval.objects.filter(state=ApprovalState.OPEN, plan_id__isnull=False).values("plan_id")
+    due = plans.waiting().filter(until__gt=at).exclude(pk__in=asked)
+    opened = 0
+    for plan in due.select_for_update(skip_locked=True, of=("self",)).select_related("system", "account"):
+        try:
+            with transaction.atomic():
+                _asked(_of_plan(plan), at=at)
+                opened += 1
+        except IntegrityError as error:
+            if _constraint(error) != "governance_approval_one_open_per_plan":
+                raise
+    return opened
+
+
+def _of_plan(plan: Plan) -> Approval:
+    if plan.until is None:
+        raise CantAsk(f"{plan} has no end: a question about it would never lapse")
+    if plan.kind == PlanKind.REACTIVATION and plan.account is not None:
+        kind, shown = ApprovalKind.REACTIVATION, facts.of_return(plan, plan.account)
+        title = _("May %(account)s come back?") % {"account": plan.account.user_name}
+    else:
+        kind, shown = ApprovalKind.PLAN, facts.of_stopped(plan)
+        title = _("May %(n)d changes at %(system)s be carried out?") % {
+            "n": plan.changes.count(),
+            "system": plan.system.name,
+        }
+    made: Approval = Approval.objects.create(
+        tenant_id=plan.tenant_id,
+        kind=kind,
+        plan_id=plan.pk,
+        plan_digest=plan.digest,
+        account=plan.account,
+        title=title,
+        facts=shown,
+        needs=plans.needs(plan),
+        barred=sorted(plans.barred(plan)),
+        asked_by=plan.asked_by,
+        asked_at=plan.asked_at,
+        until=plan.until,
+    )
+    return made
+
+
+def _reasoned(reason: str) -> str:
+    text = reason.strip()
+    if not text:
+        raise BadAnswer(_("write a reason: a ticket, a request, what you saw"))
+    return text
+
+
+def ask_role(*, user: User, name: RoleName, tenant: Tenant, asked_by: User, reason: str, at: datetime) -> Approval:
+    """Ask that somebody have a role in a tenant. Another person answers; an open question is returned as it is.
+
+    Raises `Refused`, `BadAnswer` without a reason, `CantAsk` where they have it or may not sign in.
+    """
+    demand(may(asked_by, Word.ROLE_ASK, tenant=tenant.pk, at=at))
+    why = _reasoned(reason)
+    if not user.is_active:
+        raise CantAsk(_("%(user)s may not sign in: reopen that first") % {"user": user})
+    if name in roles(user, tenant=tenant.pk, at=at):
+        raise CantAsk(_("%(user)s has that role already") % {"user": user})
+    with transaction.atomic():
+        # Whoever asks the same at the same time waits here, and finds the question open.
+        User.objects.select_for_update().get(pk=user.pk)
+        live = Approval.objects.filter(
+            kind=ApprovalKind.ROLE, state=ApprovalState.OPEN, user=user, role_name=name, until__gt=at
+        ).first()
+        if live is not None:
+            return live
+        made = Approval.objects.create(
+            tenant=tenant,
+            kind=ApprovalKind.ROLE,
+            user=user,
+            role_name=name,
+            title=_("May %(user)s be %(role)s?") % {"user": user, "role": name.label},
+            facts={"reason": why, "asked_by_identity": str(asked_by.identity_id), "username": user.username},
+            needs=1,
+            barred=sorted({user.identity_id, asked_by.identity_id}),
+            asked_by=str(asked_by),
+            asked_at=at,
+            until=at + OTHERS_LAST,
+        )
+        return _asked(made, at=at)
+
+
+def ask_exception(*, review: Review, asked_by: User, reason: str, until: datetime, at: datetime) -> Approval:
+    """Ask that a revoked or silent line be settled without having been read as off, for a time.
+
+    A second security person answers. Raises `Refused`, `BadAnswer`, `CantAsk`.
+    """
+    demand(may(asked_by, Word.FINDING_HANDLE, tenant=review.tenant_id, at=at))
+    why = _reasoned(reason)
+    if not at < until <= at + LONGEST_EXCEPTION:
+        raise BadAnswer(_("an exception ends within %(days)d days from now") % {"days": LONGEST_EXCEPTION.days})
+    with transaction.atomic():
+        line = Review.objects.select_for_update(of=("self",)).select_related("account", "campaign").get(pk=review.pk)
+        if line.state not in {ReviewState.REVOKED, ReviewState.SILENT}:
+            raise CantAsk(_("the line is %(state)s: there is nothing to except") % {"state": line.get_state_display()})
+        live = Approval.objects.filter(state=ApprovalState.OPEN, review_id=line.pk).first()
+        if live is not None:
+            return live
+        made = Approval.objects.create(
+            tenant_id=line.tenant_id,
+            kind=ApprovalKind.EXCEPTION,
+            review_id=line.pk,
+            account=line.account,
+            lasts_until=until,
+            title=_("May %(account)s be excepted in %(campaign)s until %(until)s?")
+            % {"account": line.account.user_name, "campaign": line.campaign.name, "until": f"{until:%Y-%m-%d}"},
+            facts={"reason": why, "asked_by_identity": str(asked_by.identity_id), "line": line.note},
+            needs=1,
+            barred=sorted({asked_by.identity_id, *people_of([line.account])}),
+            asked_by=str(asked_by),
+            asked_at=at,
+            until=min(at + OTHERS_LAST, until),
+        )
+        return _asked(made, at=at)
+
+
+# -- answering
+
+
+def version(approval: Approval) -> str:
+    """What a page shows, in a word: a form that was drawn before a newer wish hands back another."""
+    if approval.plan_id is None:
+        return str(approval.pk)
+    plan = Plan.objects.values_list("digest", "repeats").filter(pk=approval.plan_id).first()
+    return "" if plan is None else f"{plan[0][:24]}.{plan[1]}"
+
+
+def answer(
+    *,
+    approval: Approval,
+    user: User,
+    is_yes: bool,
+    reason: str,
+    at: datetime,
+    expires_at: datetime | None = None,
+    seen: str = "",
+) -> Approval:
+    """One person's answer. A no rejects at once; enough yes make the permit, and what was asked is done.
+
+    `expires_at` is the end of an account that comes back (the nearest that anybody set counts); `seen` is `version` as
+    the page showed it. Raises `Refused` with the rule, `Stale`, `BadAnswer`; then nothing was written.
+    """
+    with transaction.atomic():
+        question = _locked(approval)
+        demand(may_answer(user, question, at=at))
+        plan = _plan_of(question, seen=seen)
+        _check(question, is_yes=is_yes, expires_at=expires_at, at=at)
+        _write(question, user, is_yes=is_yes, reason=_reasoned(reason), expires_at=expires_at, at=at)
+        if not is_yes:
+            because = _("%(who)s: no. %(reason)s") % {"who": user, "reason": reason.strip()}
+            if plan is not None:
+                plans.reject(plan=plan, because=because, at=at)
+            return _end(question, ApprovalState.REJECTED, because=because, event=Event.APPROVAL_REJECTED, at=at)
+        barred = set(bars(question, at=at))
+        yes = [a.identity_id for a in question.answers.filter(is_yes=True) if a.identity_id not in barred]
+        if len(yes) < question.needs:
+            return question
+        try:
+            done = DO[ApprovalKind(question.kind)](question, plan, yes, barred, at)
+        except plans.PlanChanged as error:
+            raise Stale(str(error)) from error
+        return _end(question, ApprovalState.APPROVED, because=done, event=Event.APPROVAL_APPROVED, at=at)
+
+
+def _locked(approval: Approval) -> Approval:
+    question = (
+        Approval.objects.select_for_update(of=("self",)).select_related("account__tenant", "user").get(pk=approval.pk)
+    )
+    if question.account_id is not None:
+        # The order in which a directory's request locks: the account, then its plan.
+        Account.objects.select_for_update(of=("self",)).get(pk=question.account_id)
+    return question
+
+
+def _plan_of(question: Approval, *, seen: str) -> Plan | None:
+    changed = _(
+        "The plan changed or ended, or was asked again, since this was shown; nothing was written. Read it again."
+    )
+    if seen and seen != version(question):
+        raise Stale(changed)
+    if question.plan_id is None:
+        return None
+    plan = Plan.objects.select_for_update(of=("self",)).get(pk=question.plan_id)
+    if plan.digest != question.plan_digest or plan.state not in PLAN_WAITS:
+        raise Stale(changed)
+    return plan
+
+
+def _check(question: Approval, *, is_yes: bool, expires_at: datetime | None, at: datetime) -> None:
+    account = question.account
+    if not is_yes or question.kind != ApprovalKind.REACTIVATION or account is None:
+        if expires_at is not None:
+            raise BadAnswer(_("an end is set for an account that comes back, and for nothing else"))
+        return
+    if held := lifecycle.blocks_return(account):
+        raise Refused(_("%(account)s can't come back: %(why)s") % {"account": account.user_name, "why": held})
+    if expires_at is None:
+        return
+    longest = at + timedelta(days=account.tenant.nhi_days)
+    if expires_at <= at or (account.is_nhi and expires_at > longest):
+        raise BadAnswer(_("the end must lie ahead, at most %(days)d days") % {"days": account.tenant.nhi_days})
+
+
+def _write(
+    question: Approval, user: User, *, is_yes: bool, reason: str, expires_at: datetime | None, at: datetime
+) -> None:
+    try:
+        with transaction.atomic():
+            Answer.objects.create(
+                tenant_id=question.tenant_id,
+                approval=question,
+                user=user,
+                identity_id=user.identity_id,
+                is_yes=is_yes,
+                reason=reason,
+                expires_at=expires_at,
+                at=at,
+                cause_id=current().pk,
+            )
+    except DatabaseError as error:
+        raise Refused(refusal(error)) from error
+    record(
+        event=Event.APPROVAL_ANSWERED,
+        sentence=f"{user}: {question.title} {'Yes' if is_yes else 'No'}. {reason}",
+        subjects=subjects(question),
+    )
+
+
+def _constraint(error: DatabaseError) -> str:
+    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None) or ""
+
+
+def refusal(error: DatabaseError) -> str:
+    """The database's refusal of an answer, in the words of the rule. Re-raises what is no refusal of ours."""
+    rules = {
+        "governance_answer_not_by_who_is_barred": _(
+            "you asked for it, are its subject, answer for it or administer the system that asks; somebody else answers"
+        ),
+        "governance_answer_once_per_person": _(
+            "you have answered, under this sign-in name or another; a second person answers next"
+        ),
+        "governance_answer_by_a_role_older_than_it": _(
+            "you have no role that answers this, or it is younger than the question"
+        ),
+        "governance_answer_has_a_reason": _("write a reason: a ticket, a request, what you saw"),
+        "RC020": _("the question is not open any more"),
+    }
+    word = _constraint(error) or getattr(error.__cause__, "sqlstate", "")
+    if word not in rules:
+        raise error
+    return rules[word]
+
+
+def _end(question: Approval, to: ApprovalState, *, because: str, event: Event, at: datetime) -> Approval:
+    move(question, to, by=APPROVAL)
+    question.ended_at, question.ended_because = at, because[:400]
+    question.save(update_fields=["state", "ended_at", "ended_because"])
+    record(event=event, sentence=f"{question.title} {to.label}: {because}", subjects=subjects(question))
+    notices.tell_outcome(approval=question, at=at)
+    return question
+
+
+# -- the clock
+
+
+def lapse_due(*, at: datetime) -> int:
+    """Silence means no: what is past its time lapses with its plan. A question whose plan ended otherwise is void.
+
+    Returns how many questions and plans ended.
+    """
+    with transaction.atomic():
+        ended = _void(at=at)
+        over = Approval.objects.select_for_update(skip_locked=True, of=("self",)).filter(
+            state=ApprovalState.OPEN, until__lte=at
+        )
+        because = _("nobody, or too few, answered in time; silence means no")
+        for question in over.select_related("account", "user"):
+            if question.plan_id is not None:
+                plans.lapse(plan=Plan.objects.get(pk=question.plan_id), because=because, at=at)
+            _end(question, ApprovalState.LAPSED, because=because, event=Event.APPROVAL_LAPSED, at=at)
+            ended += 1
+        # What was never asked, since no opener ran in its time, ends too.
+        open_still = Approval.objects.filter(state=ApprovalState.OPEN, plan_id__isnull=False).values("plan_id")
+        for plan in plans.waiting().filter(until__lte=at).exclude(pk__in=open_still):
+            plans.lapse(plan=plan, because=because, at=at)
+            ended += 1
+    return ended
+
+
+def _void(*, at: datetime) -> int:
+    idle = Plan.objects.exclude(state__in=PLAN_WAITS)
+    orphans = Approval.objects.select_for_update(skip_locked=True, of=("self",)).filter(
+        state=ApprovalState.OPEN, plan_id__in=idle.values("pk")
+    )
+    ended = 0
+    ended_plans = {plan.pk: plan for plan in idle.filter(pk__in=orphans.values("plan_id"))}
+    for question in orphans.select_related("account", "user"):
+        plan = ended_plans[question.plan_id]
+        because = plan.ended_because or _("the plan is %(state)s") % {"state": plan.get_state_display()}
+        _end(question, ApprovalState.VOID, because=because, event=Event.APPROVAL_VOID, at=at)
+        ended += 1
+    return ended

@@ -1,0 +1,289 @@
+"""The demo: `prepare` makes tenants, logins and tokens; `load` lets the story happen over HTTP. Both may be repeated."""
+
+import json
+import secrets
+from argparse import ArgumentParser
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+
+from accounts import exceptions, lifecycle, ownership, people, tenants
+from accounts.models.account import Account
+from accounts.models.exception import ExceptionKind
+from accounts.models.ownership import OwnershipState
+from accounts.models.system import ReactivationPolicy, System, SystemKind
+from accounts.models.tenant import Tenant, TenantKind
+from accounts.models.user import RoleName, User
+from audit.models import Cause, CauseKind
+from audit.scope import scope
+from demo import company as story_company
+from demo import directory, push, story
+from demo.client import Endpoint
+from demo.nouns import Company, DirectorySpec
+from governance import campaigns, reviews
+from governance.models.campaign import Campaign, Review, ReviewState, Silence
+from provisioning import systems
+from provisioning.models.connection import Connection
+from provisioning.models.shadow import Shadow
+
+SANDBOX = "sandbox"
+TOKEN_LASTS = timedelta(days=365)
+# Which tenants each login serves, and as what.
+ROLES: dict[str, tuple[RoleName, tuple[str, ...]]] = {
+    "security": (RoleName.SECURITY, ("halyard", "halyard-labs", SANDBOX)),
+    "second security": (RoleName.SECURITY, ("halyard", "halyard-labs", SANDBOX)),
+    "owner": (RoleName.OWNER, ("halyard",)),
+    "auditor": (RoleName.AUDITOR, ("halyard", "halyard-labs", SANDBOX)),
+    "administrator": (RoleName.ADMINISTRATOR, ("halyard", "halyard-labs", SANDBOX)),
+}
+
+
+def _cause(actor: str, reason: str) -> Cause:
+    return Cause(kind=CauseKind.SETUP, actor=actor, reason=reason)
+
+
+def _write_private(path: Path, value: Any) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    beside = path.with_suffix(".new")
+    beside.touch(mode=0o600)
+    beside.chmod(0o600)
+    beside.write_text(json.dumps(value, indent=2) + "\n")
+    beside.replace(path)
+
+
+class Command(BaseCommand):
+    """Tell the story of the fictional company Halyard, on real input."""
+
+    help = __doc__
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """One word: which half of the demo."""
+        parser.add_argument("step", choices=["prepare", "load"])
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Run the step."""
+        if not settings.ROLLCALL_DEMO_DIRECTORY_URL:
+            raise CommandError("ROLLCALL_DEMO_DIRECTORY_URL is not set: `make run` starts the demo's directory")
+        self.at = datetime.now(UTC)
+        self.state: Path = settings.ROLLCALL_STATE_DIR
+        self.file = self.state / "demo.json"
+        self.data = self.state / "directory"
+        self.company = self._company()
+        if options["step"] == "prepare":
+            self._prepare()
+        else:
+            self._load()
+
+    def _company(self) -> Company:
+        """The same company at every start: its expiry dates hang on the day on which it was made."""
+        born = self.state / "demo-born.json"
+        if not born.exists():
+            _write_private(born, {"at": self.at.isoformat()})
+        return story_company.build_company(now=datetime.fromisoformat(json.loads(born.read_text())["at"]))
+
+    # -- prepare
+
+    def _prepare(self) -> None:
+        base = settings.ROLLCALL_PUBLIC_URL
+        if self.file.exists():
+            facts = json.loads(self.file.read_text())
+            facts |= {"address": base, "scim_base_url": f"{base}/scim/v2"}
+            _write_private(self.file, facts)
+            self._follow_directory()
+            return
+        if Tenant.objects.exists():
+            raise CommandError("this database holds tenants already: the demo is made only in an empty one")
+        directory_tokens = directory.write_tokens(data=self.data, slugs=[d.slug for d in self.company.directories])
+        # One transaction: a crash leaves either the whole demo or none of it.
+        with transaction.atomic():
+            made = self._make_tenants()
+            logins = self._make_logins(made)
+            found = [self._make_sandbox(made[SANDBOX])]
+            found += [self._make_system(made, spec, directory_tokens[spec.slug]) for spec in self.company.directories]
+            _write_private(
+                self.file,
+                {"address": base, "scim_base_url": f"{base}/scim/v2", "systems": found, "logins": logins},
+            )
+        self.stdout.write(f"The demo is prepared: {len(found)} systems, {len(logins)} logins.")
+
+    def _make_tenants(self) -> dict[str, Tenant]:
+        with scope(cause=_cause("demo", "the tenants of the demo")):
+            made = {
+                spec.slug: tenants.make(
+                    slug=spec.slug, name=spec.title, time_zone=spec.time_zone, kind=TenantKind.DEMO, at=self.at
+                )
+                for spec in self.company.tenants
+            }
+            made[SANDBOX] = tenants.make(
+                slug=SANDBOX, name="Sandbox", time_zone="UTC", kind=TenantKind.SANDBOX, at=self.at
+            )
+        return made
+
+    def _make_logins(self, made: dict[str, Tenant]) -> list[dict[str, str]]:
+        logins = []
+        for login in self.company.logins:
+            role, slugs = ROLES[login.role]
+            person = self.company.person(login.person)
+            password = secrets.token_urlsafe(12)
+            with scope(cause=_cause("demo", "the logins of the demo")):
+                user = people.make_user(
+                    username=login.user_name, display_name=person.name, email=login.user_name, at=self.at
+                )
+                token = people.invite(user=user, at=self.at)
+                people.accept_invitation(token=token, password=password, at=self.at)
+                for slug in slugs:
+                    people.grant_role(user=user, name=role, tenant=made[slug], at=self.at, by_setup=True)
+            logins.append({"role": login.role, "username": login.user_name, "password": password})
+        return logins
+
+    def _make_sandbox(self, tenant: Tenant) -> dict[str, str]:
+        with scope(tenant=tenant.pk, cause=_cause("demo", "a place for trying clients")):
+            system = systems.make_system(
+                tenant_id=tenant.pk, name="Sandbox", kind=SystemKind.DIRECTORY,
+                policy=ReactivationPolicy.AUTOMATIC, made_by=None, at=self.at,
+            )  # fmt: skip
+            exceptions.make_for_setup(
+                kind=ExceptionKind.REACTIVATION, system=system, until=self.at + TOKEN_LASTS, at=self.at,
+                reason="conformance suites delete and re-create at will; nothing real lives here",
+            )  # fmt: skip
+            return self._token(system, tenant)
+
+    def _make_system(self, made: dict[str, Tenant], spec: DirectorySpec, secret: str) -> dict[str, str]:
+        tenant = made[spec.tenant]
+        with scope(tenant=tenant.pk, cause=_cause("demo", "the directories of the demo")):
+            system = systems.make_system(
+                tenant_id=tenant.pk, name=spec.name, kind=SystemKind.DIRECTORY, policy=ReactivationPolicy.APPROVAL,
+                made_by=None, at=self.at,
+            )  # fmt: skip
+            connection = systems.connect(
+                system=system, base_url=self._directory_url(spec), secret=secret, canary_user_name=spec.canary,
+                cadence_minutes=1, freshness_minutes=15, page_size=min(100, spec.page_limit or 100), at=self.at,
+            )  # fmt: skip
+            # Nothing is read before the story has been told.
+            systems.pause(connection=connection, reason="the demo is being loaded", at=self.at)
+            return self._token(system, tenant)
+
+    def _token(self, system: System, tenant: Tenant) -> dict[str, str]:
+        _, text = systems.make_token(
+            system=system, label="demo", may=["read", "write"], expires_at=self.at + TOKEN_LASTS, made_by=None, at=self.at
+        )
+        return {"name": system.name, "tenant": tenant.slug, "token": text}
+
+    def _directory_url(self, spec: DirectorySpec) -> str:
+        return str(settings.ROLLCALL_DEMO_DIRECTORY_URL).rstrip("/") + spec.base_path
+
+    def _follow_directory(self) -> None:
+        """The directory may have moved to another free port since the last start."""
+        for spec in self.company.directories:
+            tenant = Tenant.objects.get(slug=spec.tenant)
+            with scope(tenant=tenant.pk, cause=_cause("demo", "the directory's address at this start")):
+                connection = Connection.objects.get(system__name=spec.name)
+                if connection.base_url != self._directory_url(spec):
+                    systems.change_connection(connection=connection, at=self.at, base_url=self._directory_url(spec))
+
+    # -- load
+
+    def _load(self) -> None:
+        done = self.state / "demo-loaded.json"
+        if done.exists():
+            self.stdout.write("The demo's story has been told already.")
+            return
+        facts = json.loads(self.file.read_text())
+        tokens = {s["name"]: s["token"] for s in facts["systems"]}
+        directories = push.directory_endpoints(
+            company=self.company,
+            origin=settings.ROLLCALL_DEMO_DIRECTORY_URL,
+            tokens=directory.write_tokens(data=self.data, slugs=[d.slug for d in self.company.directories]),
+        )
+        targets = {
+            d.slug: Endpoint(slug=d.slug, base_url=facts["scim_base_url"], token=tokens[d.name])
+            for d in self.company.directories
+        }
+        told: dict[str, Any] = {"company": self.company, "directories": directories, "progress": self._say}
+        push.fill(**told)
+        wanted = push.push(**told, targets=targets, data=self.data)
+        self._own(wanted)
+        self._link_logins()
+        self._campaign()
+        story.leave(**told, targets=targets, data=self.data)
+        story.ask_back(**told, targets=targets, data=self.data)
+        story.lose(**told, data=self.data)
+        story.begin_outage(data=self.data)
+        self._begin_reading()
+        _write_private(done, {"at": datetime.now(UTC).isoformat()})
+        self._say("The story is told; the first reconciliations begin within seconds.")
+
+    def _say(self, line: str) -> None:
+        self.stdout.write(line)
+        self.stdout.flush()
+
+    def _tenant(self, system: str) -> Tenant:
+        return Tenant.objects.get(slug=self.company.directory(system).tenant)
+
+    def _account(self, system: str, user_name: str) -> Account | None:
+        name = self.company.directory(system).name
+        shadow = (
+            Shadow.objects.select_related("account")
+            .filter(system__name=name, resource_type="User", name_key=user_name.casefold(), ended_at__isnull=True)
+            .first()
+        )
+        return shadow.account if shadow else None
+
+    def _own(self, wanted: tuple[push.WantedOwner, ...]) -> None:
+        """Owners of another system are offered by hand; all accept, each as themselves."""
+        for one in wanted:
+            with scope(tenant=self._tenant(one.system).pk, cause=_cause(one.owner, "answers for it")):
+                account, owner = self._account(one.system, one.machine), self._account(one.owner_system, one.owner)
+                if account is None or owner is None:
+                    raise CommandError(f"{one.machine} or its owner {one.owner} did not arrive")
+                offered = ownership.offer(account=account, owner=owner, at=self.at)
+                if offered.state == OwnershipState.OFFERED:
+                    ownership.accept(ownership=offered, at=self.at, reason="mine")
+        self._say(f"{len(wanted)} machines have an owner who accepted")
+
+    def _link_logins(self) -> None:
+        for login in self.company.logins:
+            user = User.objects.get(username_key=login.user_name.casefold())
+            for spec in self.company.tenants:
+                tenant = Tenant.objects.get(slug=spec.slug)
+                with scope(tenant=tenant.pk, cause=_cause("demo", "who signs in is somebody in the roll")):
+                    for account in Account.objects.filter(user_name_key=login.user_name.casefold()):
+                        lifecycle.change(account=account, fields={"identity_id": user.identity_id})
+
+    def _campaign(self) -> None:
+        """A recertification, half done: some certified, one ended, the rest waits."""
+        tenant = Tenant.objects.get(slug="halyard")
+        security = User.objects.get(username_key=self.company.logins[0].user_name.casefold())
+        with scope(tenant=tenant.pk, cause=_cause(security.username, "the quarter's recertification")):
+            if Campaign.objects.exists():
+                return
+            campaign = campaigns.draft(
+                name="Q4 service accounts", query={"kinds": ["service"]}, silence=Silence.SUSPEND,
+                deadline=self.at + timedelta(days=9), user=security, at=self.at,
+            )  # fmt: skip
+            campaigns.launch(campaign=campaign, user=security, at=self.at)
+        self._answer_half(tenant)
+
+    def _answer_half(self, tenant: Tenant) -> None:
+        with scope(tenant=tenant.pk):
+            lines = list(Review.objects.filter(state=ReviewState.WAITING).select_related("reviewer", "account"))
+            keep = set(self.company.asked_back) | self.company.protected
+            half = [line for line in lines if line.account.user_name not in keep][: len(lines) // 2]
+        for number, line in enumerate(half):
+            with scope(tenant=tenant.pk, cause=_cause(line.reviewer.user_name, "recertification")):
+                if number:
+                    reviews.decide_as(review=line, certify=True, reason="in daily use", at=self.at)
+                else:
+                    reviews.decide_as(review=line, certify=False, reason="its project has ended", at=self.at)
+
+    def _begin_reading(self) -> None:
+        for spec in self.company.directories:
+            tenant = Tenant.objects.get(slug=spec.tenant)
+            with scope(tenant=tenant.pk, cause=_cause("demo", "the story is told")):
+                connection = Connection.objects.get(system__name=spec.name)
+                systems.resume(connection=connection, at=datetime.now(UTC))
+

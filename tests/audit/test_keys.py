@@ -1,0 +1,43 @@
+"""Keys sort by the time they were made."""
+
+import time
+
+import pytest
+
+from audit.keys import uuid7, uuid7_floor
+
+pytestmark = pytest.mark.unit
+
+
+def test_a_key_has_the_version_and_variant_of_rfc_9562():
+    for key in (uuid7() for _ in range(200)):
+        assert (key.version, key.variant) == (7, "specified in RFC 4122")
+
+
+def test_a_key_carries_the_milliseconds_in_which_it_was_made():
+    before = time.time_ns() // 1_000_000
+    key = uuid7()
+    after = time.time_ns() // 1_000_000
+    assert before <= key.int >> 80 <= after
+
+
+def test_keys_of_a_later_millisecond_sort_later(monkeypatch):
+    made = []
+    for milliseconds in (1, 1_000, 1_763_900_000_000, 1_763_900_000_001, 2**48 - 1):
+        monkeypatch.setattr("audit.keys.time.time_ns", lambda ms=milliseconds: ms * 1_000_000 + 999_999)
+        made.append(uuid7())
+    assert made == sorted(made)
+    assert [str(k) for k in made] == sorted(str(k) for k in made)
+    assert [k.int >> 80 for k in made] == [1, 1_000, 1_763_900_000_000, 1_763_900_000_001, 2**48 - 1]
+
+
+def test_the_floor_is_below_every_key_of_its_millisecond_and_above_those_before(monkeypatch):
+    monkeypatch.setattr("audit.keys.time.time_ns", lambda: 5_000 * 1_000_000)
+    monkeypatch.setattr("audit.keys.os.urandom", lambda size: b"\x00" * size)
+    assert uuid7_floor(5_000) < uuid7() < uuid7_floor(5_001)
+    monkeypatch.setattr("audit.keys.os.urandom", lambda size: b"\xff" * size)
+    assert uuid7_floor(5_000) < uuid7() < uuid7_floor(5_001)
+
+
+def test_keys_of_one_millisecond_differ():
+    assert len({uuid7() for _ in range(10_000)}) == 10_000
