@@ -51,12 +51,15 @@ class Table:
 
 
 def table(name: str, *, initial: Iterable[str], arrows: Mapping[str, Iterable[str]]) -> Table:
-    """A checked table. Raises `ValueError` for an arrow into an unknown state or a state that nothing reaches."""
+    """A checked table. Raises `ValueError` for an arrow into an unknown state or a state that no walk reaches."""
     frozen = {state: frozenset(targets) for state, targets in arrows.items()}
     starts = frozenset(initial)
-    reached = starts.union(*frozen.values()) if frozen else starts
-    if unknown := reached - frozen.keys():
+    if unknown := starts.union(*frozen.values()) - frozen.keys():
         raise ValueError(f"{name}: arrows into unknown states {sorted(unknown)}")
+    reached, ahead = set(starts), set(starts)
+    while ahead:
+        ahead = frozenset[str]().union(*(frozen[state] for state in ahead)) - reached
+        reached |= ahead
     if lonely := frozen.keys() - reached:
         raise ValueError(f"{name}: nothing reaches {sorted(lonely)}")
     return Table(name=name, initial=starts, arrows=frozen)

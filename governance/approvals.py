@@ -349,7 +349,7 @@ def lapse_due(*, at: datetime) -> int:
         because = _("nobody, or too few, answered in time; silence means no")
         for question in over.select_related("account", "user"):
             if question.plan_id is not None:
-                plans.lapse(plan=Plan.objects.get(pk=question.plan_id), because=because, at=at)
+                plans.lapse(plan=_its_plan(question), because=because, at=at)
             _end(question, ApprovalState.LAPSED, because=because, event=Event.APPROVAL_LAPSED, at=at)
             ended += 1
         # What was never asked, since no opener ran in its time, ends too.
@@ -360,15 +360,20 @@ def lapse_due(*, at: datetime) -> int:
     return ended
 
 
+def _its_plan(question: Approval) -> Plan:
+    if question.plan_id is None:
+        raise LookupError(f"{question} is about no plan")
+    return Plan.objects.get(pk=question.plan_id)
+
+
 def _void(*, at: datetime) -> int:
     idle = Plan.objects.exclude(state__in=PLAN_WAITS)
     orphans = Approval.objects.select_for_update(skip_locked=True, of=("self",)).filter(
         state=ApprovalState.OPEN, plan_id__in=idle.values("pk")
     )
     ended = 0
-    ended_plans = {plan.pk: plan for plan in idle.filter(pk__in=orphans.values("plan_id"))}
     for question in orphans.select_related("account", "user"):
-        plan = ended_plans[question.plan_id]
+        plan = _its_plan(question)
         because = plan.ended_because or _("the plan is %(state)s") % {"state": plan.get_state_display()}
         _end(question, ApprovalState.VOID, because=because, event=Event.APPROVAL_VOID, at=at)
         ended += 1

@@ -59,6 +59,7 @@ NAVIGATION = (
     ("campaigns", gettext_lazy("Campaigns"), "c"),
     ("ledger", gettext_lazy("Ledger"), "l"),
     ("people", gettext_lazy("People"), "e"),
+    ("admin:index", gettext_lazy("Records"), "d"),
 )
 OWN_NAVIGATION = (("my", gettext_lazy("My accounts"), "m"),)
 

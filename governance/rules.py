@@ -1,6 +1,6 @@
 """May this person answer this question, decide this line? Each refusal says the rule, and who could."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from django.db.models import Min, Q, QuerySet
@@ -8,11 +8,11 @@ from django.utils.translation import gettext as _
 
 from accounts.models.account import Account
 from accounts.models.ownership import Ownership, OwnershipState
-from accounts.models.system import SystemAdministrator
 from accounts.models.user import Role, RoleName, User
 from accounts.rules import ROLES, Ruling, Word, may
 from governance.models.approval import Answer, Approval, ApprovalKind, ApprovalState
 from governance.models.campaign import CampaignState, Review, ReviewState
+from provisioning import systems
 from provisioning.models.plan import Plan
 
 WORDS: dict[ApprovalKind, Word] = {
@@ -21,8 +21,6 @@ WORDS: dict[ApprovalKind, Word] = {
     ApprovalKind.ROLE: Word.ROLE_APPROVE,
     ApprovalKind.EXCEPTION: Word.FINDING_HANDLE,
 }
-# Who made a system's token or changed its policy counts as a requester of what it asks for this long.
-COUNTS_AS_REQUESTER = timedelta(days=30)
 # What may still change before a line is settled.
 DECIDABLE = frozenset({ReviewState.WAITING, ReviewState.CERTIFIED, ReviewState.REVOKED, ReviewState.SILENT})
 
@@ -40,15 +38,6 @@ def roles_for(word: Word) -> list[RoleName]:
     return [name for name in RoleName if word in ROLES[name]]
 
 
-def _administrators(plan: Plan, *, at: datetime) -> set[UUID]:
-    """Who counts as having asked because they rule the system that asks."""
-    recent = at - COUNTS_AS_REQUESTER
-    administers = Q(because=SystemAdministrator.Because.ADMINISTERS) & (Q(until__isnull=True) | Q(until__gt=recent))
-    touched = ~Q(because=SystemAdministrator.Because.ADMINISTERS) & Q(since__gt=recent)
-    found = SystemAdministrator.objects.filter(administers | touched, system=plan.system_id)
-    return set(found.values_list("identity_id", flat=True))
-
-
 def _bars_of_plan(approval: Approval, plan_id: UUID, *, at: datetime) -> dict[UUID, str]:
     plan = Plan.objects.select_related("system").filter(pk=plan_id).first()
     if plan is None:
@@ -60,7 +49,7 @@ def _bars_of_plan(approval: Approval, plan_id: UUID, *, at: datetime) -> dict[UU
             "%(system)s asked, and you administer it, or made its token or changed its policy in the last 30 days:"
             " that counts as asking yourself"
         ) % {"system": plan.system.name}
-        found |= dict.fromkeys(_administrators(plan, at=at), rules)
+        found |= dict.fromkeys(systems.requesters(system=plan.system, at=at), rules)
     return found
 
 

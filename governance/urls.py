@@ -1,8 +1,28 @@
-"""All addresses."""
+"""All addresses. Those of a tenant's pages are reached below `/t/<slug>/`, which `governance.middleware` takes off."""
 
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
+
+from governance.api import health
+from governance.portal import sign_in
 
 urlpatterns = [
-    path("admin/", admin.site.urls),
+    # Probes: no sign-in, no tenant.
+    path("healthz", health.healthz, name="healthz"),
+    path("readyz", health.readyz, name="readyz"),
+    # Getting in and out: no tenant.
+    path("", sign_in.chooser, name="chooser"),
+    path("login/", sign_in.SignIn.as_view(), name="login"),
+    path("logout/", sign_in.SignOut.as_view(), name="logout"),
+    path("password/change/", sign_in.password_change, name="password_change"),
+    path("password/reset/", sign_in.password_reset, name="password_reset"),
+    path("password/reset/sent/", sign_in.password_reset_sent, name="password_reset_sent"),
+    path("welcome/<str:token>/", sign_in.welcome, name="welcome"),
+    # Pages of security staff and auditors, and below them every record, read only.
+    path("admin/records/", admin.site.urls),
+    path("admin/", include("governance.admin.urls")),
+    # Portal: an owner's own.
+    path("my/", include("governance.portal.urls")),
+    # API.
+    path("api/v1/", include("governance.api.urls")),
 ]

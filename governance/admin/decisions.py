@@ -44,14 +44,20 @@ def plans(request: PageRequest) -> HttpResponse:
 
 def _facts(approval: Approval) -> list[tuple[str, Any]]:
     """The frozen facts as pairs for a list; lists as sentences, what is empty left out."""
-    pairs = []
+    pairs: list[tuple[str, Any]] = []
     for name, value in approval.facts.items():
-        if isinstance(value, dict):
-            continue
-        text = ", ".join(str(v) for v in value) if isinstance(value, list) else value
-        if text not in ("", None):
-            pairs.append((name.replace("_", " "), text))
+        inner = value.items() if isinstance(value, dict) else [(name, value)]
+        pairs += [(key.replace("_", " "), text) for key, one in inner if (text := _said(one)) != ""]
     return pairs
+
+
+def _said(value: Any) -> str:
+    """One fact as text; what is empty or too deep for a line says nothing here."""
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, list):
+        return ", ".join(str(v.get("title") or v.get("name") or "") if isinstance(v, dict) else str(v) for v in value)
+    return "" if value is None or isinstance(value, dict) else str(value)
 
 
 def _heading(plan: Plan, count: int) -> tuple[str, str]:

@@ -1,5 +1,58 @@
-"""Addresses of these pages, below /t/<tenant>/."""
+"""Addresses of the pages of security staff, below /t/<tenant>/admin/."""
 
-from django.urls import URLPattern, URLResolver
+from django.urls import URLPattern, URLResolver, path
 
-urlpatterns: list[URLPattern | URLResolver] = []
+from governance.admin import accounts, decisions, findings, front, ledger, people, runs, systems
+from governance.admin import campaigns as recertification
+
+urlpatterns: list[URLPattern | URLResolver] = [
+    path("", front.front, name="front"),
+    path("accounts/", accounts.accounts, name="accounts"),
+    path("accounts/<uuid:pk>/", accounts.account, name="account"),
+    path("accounts/<uuid:pk>/suspend/", accounts.suspend, name="account-suspend"),
+    path("accounts/<uuid:pk>/end/", accounts.end, name="account-end"),
+    path("accounts/<uuid:pk>/renew/", accounts.renew, name="account-renew"),
+    path("accounts/<uuid:pk>/offer/", accounts.offer, name="account-offer"),
+    path("accounts/<uuid:pk>/ask-back/", accounts.ask_back, name="account-ask"),
+    path("accounts/<uuid:pk>/holds/<uuid:hold>/release/", accounts.release, name="account-release"),
+    path("findings/", findings.findings, name="findings"),
+    path("findings/<uuid:pk>/", findings.finding, name="finding"),
+    path("findings/<uuid:pk>/take/", findings.take, name="finding-take"),
+    path("findings/<uuid:pk>/acknowledge/", findings.acknowledge, name="finding-acknowledge"),
+    path("findings/<uuid:pk>/false/", findings.call_false, name="finding-false"),
+    path("plans/", decisions.plans, name="plans"),
+    path("plans/<uuid:pk>/", decisions.plan, name="plan"),
+    path("approvals/", decisions.approvals, name="approvals"),
+    path("approvals/<uuid:pk>/", decisions.approval, name="approval"),
+    path("approvals/<uuid:pk>/yes/", decisions.yes, name="approval-yes"),
+    path("approvals/<uuid:pk>/no/", decisions.no, name="approval-no"),
+    path("ledger/", ledger.ledger, name="ledger"),
+    path("ledger/<uuid:pk>/", ledger.exchange, name="exchange"),
+    path("runs/", runs.runs, name="runs"),
+    path("runs/<uuid:pk>/", runs.run, name="run"),
+    path("runs/<uuid:pk>/stop/", runs.stop, name="run-stop"),
+    path("campaigns/", recertification.campaigns, name="campaigns"),
+    path("campaigns/new/", recertification.new, name="campaign-new"),
+    path("campaigns/<uuid:pk>/", recertification.campaign, name="campaign"),
+    path("campaigns/<uuid:pk>/launch/", recertification.launch, name="campaign-launch"),
+    path("campaigns/<uuid:pk>/lines/<uuid:line>/except/", recertification.except_line, name="review-except"),
+    path("systems/", systems.systems, name="systems"),
+    path("systems/new/", systems.new, name="system-new"),
+    path("systems/<uuid:pk>/", systems.system, name="system"),
+    path("systems/<uuid:pk>/connection/", systems.connection, name="system-connection"),
+    path("systems/<uuid:pk>/policy/", systems.policy, name="system-policy"),
+    path("systems/<uuid:pk>/read/", systems.read, name="system-read"),
+    path("systems/<uuid:pk>/pause/", systems.pause, name="system-pause"),
+    path("systems/<uuid:pk>/resume/", systems.resume, name="system-resume"),
+    path("systems/<uuid:pk>/end/", systems.end, name="system-end"),
+    path("systems/<uuid:pk>/live/", systems.live, name="system-live"),
+    path("systems/<uuid:pk>/token/", systems.token, name="system-token"),
+    path("systems/<uuid:pk>/token/<uuid:token>/rotate/", systems.token_rotate, name="system-token-rotate"),
+    path("systems/<uuid:pk>/token/<uuid:token>/end/", systems.token_end, name="system-token-end"),
+    path("people/", people.people, name="people"),
+    path("people/invite/", people.invite, name="person-invite"),
+    path("people/<uuid:pk>/", people.person, name="person"),
+    path("people/<uuid:pk>/role/", people.role, name="person-role"),
+    path("people/<uuid:pk>/roles/<uuid:role>/end/", people.role_end, name="role-end"),
+    path("people/<uuid:pk>/deactivate/", people.deactivate, name="person-deactivate"),
+]

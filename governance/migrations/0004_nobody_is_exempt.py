@@ -26,9 +26,8 @@ SET search_path = pg_catalog, public AS $body$
       JOIN accounts_systemadministrator s ON s.system_id = p.system_id AND s.tenant_id = p.tenant_id
       WHERE p.id = question.plan_id AND p.tenant_id = question.tenant_id AND question.kind = 'reactivation'
         AND p.exchange_id IS NOT NULL
-        AND CASE s.because
-              WHEN 'administers' THEN s.until IS NULL OR s.until > clock_timestamp() - interval '30 days'
-              ELSE s.since > clock_timestamp() - interval '30 days' END
+        AND ((s.because = 'administers' AND s.until IS NULL)
+             OR coalesce(s.until, s.since) > clock_timestamp() - interval '30 days')
   ) AS everybody (i)
 $body$;
 

@@ -66,7 +66,7 @@ def count(*limits: tuple[Limit, tuple[str, ...]], at: datetime) -> datetime | No
     try:
         refused = [_count(limit, parts, at) for limit, parts in limits]
     except RedisError as error:
-        log.error("throttle_unreachable", error=type(error).__name__)
+        log.error("throttle_unreachable", error=type(error).__name__)  # noqa: TRY400 - its text names the host
         return None
     return max((until for until in refused if until is not None), default=None)
 
@@ -74,6 +74,8 @@ def count(*limits: tuple[Limit, tuple[str, ...]], at: datetime) -> datetime | No
 def forget(*limits: tuple[Limit, tuple[str, ...]]) -> None:
     """It went well: what was counted against these is over."""
     try:
-        cache.delete_many([name for limit, parts in limits for name in (_key(limit, parts), f"{_key(limit, parts)}:until")])
+        cache.delete_many(
+            [name for limit, parts in limits for name in (_key(limit, parts), f"{_key(limit, parts)}:until")]
+        )
     except RedisError as error:
-        log.error("throttle_unreachable", error=type(error).__name__)
+        log.error("throttle_unreachable", error=type(error).__name__)  # noqa: TRY400 - its text names the host

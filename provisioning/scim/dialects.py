@@ -40,6 +40,7 @@ RULES = {
         Rule(name="blank_text", clients="authentik, JumpCloud", sent='"familyName": " "', read_as="unassigned"),
         Rule(name="unknown_schema", clients="Entra", sent="the ADSCIM URI in schemas", read_as="ignored"),
         Rule(name="schemas_missing", clients="Okta", sent="no schemas", read_as="the schema of the endpoint"),
+        Rule(name="schemas_in_value", clients="scim2-client", sent='"urn:…:User": {"schemas": …}', read_as="ignored"),
         Rule(name="no_path", clients="Okta, Entra", sent='"value": {"name.givenName": …}', read_as="a path for each"),
         Rule(name="dotted_name", clients="Okta, Entra", sent='"urn:…:User:department": …', read_as="the attribute"),
         Rule(name="read_only_in_value", clients="Okta", sent='"value": {"id": …}', read_as="ignored"),
@@ -65,14 +66,14 @@ def coerce_resource(
     notes: Notes = []
     plain: dict[str, Any] = {}
     # What has a path as its name goes last, so that it is put beside what stands there under its own name.
-    for name, value in sorted(document.items(), key=lambda item: not _is_plain_name(item[0])):
+    for name, value in sorted(document.items(), key=lambda item: _is_path(item[0], resource_type)):
         ref = resource_type.resolve(name)
         extension = resource_type.extension(name)
         if extension is not None:
             plain[name] = coerce_extension(extension, value, notes)
         elif ref is None or ref.attribute is None or name.lower() == "schemas":
             plain[name] = value
-        elif _is_plain_name(name):
+        elif not _is_path(name, resource_type):
             # An unprefixed extension attribute is unknown in a body; only paths and filters find it.
             known = ref.extension is None
             plain[name] = coerce_value(ref.attribute, value, at=ref.path, notes=notes) if known else value
@@ -86,10 +87,16 @@ def coerce_extension(schema: Schema, value: Any, notes: Notes) -> Any:
     value = _from_json_text(value, at=schema.id, notes=notes)
     if not isinstance(value, dict):
         return value
-    return {
-        name: coerce_value(attribute, inner, at=f"{schema.id}:{attribute.name}", notes=notes) if attribute else inner
-        for name, inner, attribute in ((name, inner, schema.find(name)) for name, inner in value.items())
-    }
+    coerced: dict[str, Any] = {}
+    for name, inner in value.items():
+        attribute = schema.find(name)
+        if attribute is not None:
+            coerced[name] = coerce_value(attribute, inner, at=f"{schema.id}:{attribute.name}", notes=notes)
+        elif name.lower() == "schemas":
+            note(notes, "schemas_in_value", at=schema.id, sent="schemas", read_as="ignored")
+        else:
+            coerced[name] = inner
+    return coerced
 
 
 def coerce_value(attribute: Attribute, value: Any, *, at: str, notes: Notes, one: bool = False) -> Any:
@@ -103,8 +110,8 @@ def coerce_value(attribute: Attribute, value: Any, *, at: str, notes: Notes, one
     return _coerce_simple(attribute, value, at=at, notes=notes)
 
 
-def _is_plain_name(name: str) -> bool:
-    return ":" not in name and "." not in name
+def _is_path(name: str, resource_type: ResourceType) -> bool:
+    return (":" in name or "." in name) and resource_type.extension(name) is None
 
 
 def _coerce_simple(attribute: Attribute, value: Any, *, at: str, notes: Notes) -> Any:

@@ -169,7 +169,12 @@ class Command(BaseCommand):
 
     def _token(self, system: System, tenant: Tenant) -> dict[str, str]:
         _, text = systems.make_token(
-            system=system, label="demo", may=["read", "write"], expires_at=self.at + TOKEN_LASTS, made_by=None, at=self.at
+            system=system,
+            label="demo",
+            may=["read", "write"],
+            expires_at=self.at + TOKEN_LASTS,
+            made_by=None,
+            at=self.at,
         )
         return {"name": system.name, "tenant": tenant.slug, "token": text}
 
@@ -271,14 +276,29 @@ class Command(BaseCommand):
     def _answer_half(self, tenant: Tenant) -> None:
         with scope(tenant=tenant.pk):
             lines = list(Review.objects.filter(state=ReviewState.WAITING).select_related("reviewer", "account"))
-            keep = set(self.company.asked_back) | self.company.protected
+            # What is lost or asked back must stay as it is, so that the readings find exactly that.
+            lost = {user_name for _system, user_name in story.planned_losses(self.company)}
+            keep = lost | set(self.company.asked_back) | self.company.protected
             half = [line for line in lines if line.account.user_name not in keep][: len(lines) // 2]
         for number, line in enumerate(half):
-            with scope(tenant=tenant.pk, cause=_cause(line.reviewer.user_name, "recertification")):
+            user = self._reviewer(tenant, line.reviewer)
+            with scope(tenant=tenant.pk, cause=_cause(user.username, "recertification")):
                 if number:
-                    reviews.decide_as(review=line, certify=True, reason="in daily use", at=self.at)
+                    reviews.certify(review=line, user=user, reason="in daily use", at=self.at)
                 else:
-                    reviews.decide_as(review=line, certify=False, reason="its project has ended", at=self.at)
+                    reviews.revoke(review=line, user=user, reason="its project has ended", at=self.at)
+
+    def _reviewer(self, tenant: Tenant, owner: Account) -> User:
+        """The owner as somebody who can be invited to sign in, with the role for it."""
+        user = User.objects.filter(username_key=owner.user_name_key).first()
+        with scope(tenant=tenant.pk, cause=_cause("demo", "owners answer on pages of their own")):
+            if user is None:
+                user = people.make_user(
+                    username=owner.user_name, display_name=owner.display_name, email=owner.email, at=self.at
+                )
+                lifecycle.change(account=owner, fields={"identity_id": user.identity_id})
+            people.grant_role(user=user, name=RoleName.OWNER, tenant=tenant, at=self.at, by_setup=True)
+        return user
 
     def _begin_reading(self) -> None:
         for spec in self.company.directories:
@@ -286,4 +306,3 @@ class Command(BaseCommand):
             with scope(tenant=tenant.pk, cause=_cause("demo", "the story is told")):
                 connection = Connection.objects.get(system__name=spec.name)
                 systems.resume(connection=connection, at=datetime.now(UTC))
-

@@ -1,0 +1,64 @@
+"""Probes: does the process live, and can it serve? They need no sign-in, and tell no more than names and reasons."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+from django.core.cache import cache
+from django.db import DatabaseError, connection
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_safe
+from redis.exceptions import RedisError
+
+from audit.guards import WrongRole, refuse_wrong_role
+
+
+@never_cache
+@require_safe
+def healthz(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's signature
+    """The process lives. Asks nothing else, so that a lost database does not restart the web."""
+    return HttpResponse("alive\n", content_type="text/plain; charset=utf-8")
+
+
+def _database() -> str:
+    try:
+        refuse_wrong_role()
+    except WrongRole as error:
+        return str(error)
+    except DatabaseError as error:
+        return f"the database does not answer ({type(error).__name__})"
+    return ""
+
+
+def _migrations() -> str:
+    try:
+        executor = MigrationExecutor(connection)
+        missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
+    except DatabaseError as error:
+        return f"can't be read ({type(error).__name__})"
+    return f"{len(missing)} not applied: run manage.py migrate" if missing else ""
+
+
+def _redis() -> str:
+    try:
+        cache.get("rollcall:ready")
+    except (RedisError, OSError) as error:
+        return f"Redis does not answer ({type(error).__name__})"
+    return ""
+
+
+CHECKS: dict[str, Callable[[], str]] = {"database": _database, "migrations": _migrations, "redis": _redis}
+
+
+@never_cache
+@require_safe
+def readyz(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's signature
+    """The process can serve: the database answers to an ordinary role, nothing is left to migrate, Redis answers.
+
+    200, or 503 with a reason for each check that failed.
+    """
+    found = {name: check() for name, check in CHECKS.items()}
+    ready = not any(found.values())
+    body = {"ready": ready, "checks": {name: reason or "ok" for name, reason in found.items()}}
+    return JsonResponse(body | {"at": datetime.now(UTC).isoformat(timespec="seconds")}, status=200 if ready else 503)

@@ -1,0 +1,1 @@
+"""Top floor, a face. What can whoever runs Rollcall do from the command line?"""

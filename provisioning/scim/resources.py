@@ -1,0 +1,206 @@
+"""A shadow as the SCIM resource that its system sees: what it said, and what is true about `active`.
+
+What belongs to a resource from other tables (groups, members, what waits) is read for a whole page at once.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import CharField, F, QuerySet
+from django.db.models.fields.json import KeyTextTransform
+from django.db.models.functions import Cast, Coalesce
+
+from accounts import lifecycle
+from accounts.models.account import Account, AccountState
+from accounts.models.group import Membership, Origin
+from accounts.models.system import System
+from provisioning.changes import ACTIVE, MEMBERS
+from provisioning.intake import seen_active
+from provisioning.models.plan import Plan, PlanKind
+from provisioning.models.shadow import Shadow
+from provisioning.scim.metadata.catalogue import GROUP, NHI_URN, USER
+from provisioning.scim.metadata.schema import ResourceType
+from provisioning.scim.parsing.values import read_instant
+from provisioning.scim.projection import Projection
+from provisioning.states import PLAN_LIVE
+
+TYPES = {USER.name: USER, GROUP.name: GROUP}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Around:
+    """What other tables know about a page of resources: groups by user, members by group, plans by account."""
+
+    groups: Mapping[UUID, list[dict[str, Any]]] = field(default_factory=dict)
+    members: Mapping[UUID, list[dict[str, Any]]] = field(default_factory=dict)
+    plans: Mapping[UUID, Plan] = field(default_factory=dict)
+
+
+def living(system: System) -> QuerySet[Shadow]:
+    """The resources that a system sees: its own, not ended."""
+    return Shadow.objects.filter(system=system, ended_at__isnull=True).select_related("account")
+
+
+def location(shadow: Shadow, base: str) -> str:
+    """The absolute address of a resource."""
+    return f"{base}{TYPES[shadow.resource_type].endpoint}/{shadow.pk}"
+
+
+def instant(at: datetime) -> str:
+    """A time as xsd:dateTime in UTC with milliseconds."""
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def gather(shadows: Collection[Shadow], *, system: System, projection: Projection, base: str) -> Around:
+    """Everything around a page, in a number of queries that does not depend on its length.
+
+    What the projection leaves out is not read: `excludedAttributes=members` costs no query.
+    """
+    if projection.resource_type is GROUP:
+        groups = [s.group_id for s in shadows if s.group_id is not None]
+        wanted = projection.wants(MEMBERS) and groups
+        return Around(members=_members(groups, system=system, base=base) if wanted else {})
+    users = [s.pk for s in shadows]
+    accounts = [s.account_id for s in shadows if s.account_id is not None]
+    wanted_groups = projection.wants("groups") and users
+    return Around(
+        groups=_groups(users, system=system, base=base) if wanted_groups else {},
+        plans=_plans(accounts) if accounts else {},
+    )
+
+
+def _of_system(system: System) -> QuerySet[Membership]:
+    return Membership.objects.filter(system=system, origin=Origin.SYSTEM, ended_at__isnull=True)
+
+
+def _members(groups: Collection[UUID], *, system: System, base: str) -> dict[UUID, list[dict[str, Any]]]:
+    """Members by group. A member whose own resource has ended is none of this system any more."""
+    inside = _of_system(system).filter(group_id__in=groups)
+    known = {
+        row["pk"]: row
+        for row in living(system)
+        .filter(pk__in=inside.values("origin_ref"))
+        .values("pk", "resource_type", shown=_display_name())
+    }
+    found: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
+    for group, ref in inside.order_by("group_id", "origin_ref").values_list("group_id", "origin_ref"):
+        row = known.get(ref) if ref is not None else None
+        if row is not None:
+            kind = row["resource_type"]
+            found[group].append(
+                {
+                    "value": str(ref),
+                    "$ref": f"{base}{TYPES[kind].endpoint}/{ref}",
+                    "display": row["shown"],
+                    "type": kind,
+                }
+            )
+    return found
+
+
+def _display_name() -> Coalesce:
+    said = Cast(KeyTextTransform("displayName", "document"), CharField())
+    return Coalesce(said, F("name"), output_field=CharField())
+
+
+def _groups(users: Collection[UUID], *, system: System, base: str) -> dict[UUID, list[dict[str, Any]]]:
+    """The groups of this system that users are direct members of, by the user's id."""
+    inside = _of_system(system).filter(origin_ref__in=users)
+    known = {
+        row["group_id"]: row
+        for row in living(system)
+        .filter(resource_type=GROUP.name, group_id__in=inside.values("group_id"))
+        .values("pk", "group_id", "name")
+    }
+    found: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
+    for ref, group in inside.order_by("origin_ref", "group_id").values_list("origin_ref", "group_id"):
+        row = known.get(group)
+        if row is not None and ref is not None:
+            address = f"{base}{GROUP.endpoint}/{row['pk']}"
+            found[ref].append({"value": str(row["pk"]), "$ref": address, "display": row["name"], "type": "direct"})
+    return found
+
+
+def _plans(accounts: Collection[UUID]) -> dict[UUID, Plan]:
+    waiting = Plan.objects.filter(kind=PlanKind.REACTIVATION, account_id__in=accounts, state__in=PLAN_LIVE)
+    return {plan.account_id: plan for plan in waiting.order_by("asked_at") if plan.account_id is not None}
+
+
+def version(shadow: Shadow, around: Around, *, at: datetime) -> str:
+    """The weak entity tag of a resource (RFC 7644 section 3.14).
+
+    Beside the resource's own version it holds what people, and time, can change about its account. `groups` of a
+    user are not part of it: they change through the groups (RFC 7643 section 4.1.2).
+    """
+    account = shadow.account
+    if account is None:
+        return f'W/"{shadow.version}"'
+    plan = around.plans.get(account.pk)
+    parts = (account.state, seen_active(shadow, at), account.expires_at, plan.pk if plan else "", plan and plan.state)
+    state = hashlib.sha256("|".join(map(str, parts)).encode()).hexdigest()[:8]
+    return f'W/"{shadow.version}-{state}"'
+
+
+def rendered(
+    shadow: Shadow,
+    around: Around,
+    *,
+    base: str,
+    at: datetime,
+    projection: Projection,
+    in_full: bool = False,
+) -> dict[str, Any]:
+    """The resource as it is answered. `in_full`, for a single one, also says what a pending account still lacks."""
+    resource_type = TYPES[shadow.resource_type]
+    body: dict[str, Any] = {"schemas": [], "id": str(shadow.pk), **shadow.document}
+    if shadow.account is not None:
+        body[ACTIVE] = seen_active(shadow, at)
+        body["groups"] = around.groups.get(shadow.pk, [])
+        body[NHI_URN] = _nhi(shadow, shadow.account, around, at=at, in_full=in_full)
+    else:
+        body[MEMBERS] = around.members.get(shadow.group_id, []) if shadow.group_id else []
+    body = {name: value for name, value in body.items() if value not in ({}, None)}
+    body["schemas"] = _schemas(resource_type, body)
+    body["meta"] = {
+        "resourceType": shadow.resource_type,
+        "created": instant(shadow.made_at),
+        "lastModified": instant(shadow.changed_at),
+        "location": location(shadow, base),
+        "version": version(shadow, around, at=at),
+    }
+    return projection.apply(body)
+
+
+def _schemas(resource_type: ResourceType, body: Mapping[str, Any]) -> list[str]:
+    return [resource_type.schema.id, *(e.id for e in resource_type.extensions if body.get(e.id))]
+
+
+def _nhi(shadow: Shadow, account: Account, around: Around, *, at: datetime, in_full: bool) -> dict[str, Any]:
+    """Our extension: what was said, what the server decided (kind, expiry), and what waits for people."""
+    said: dict[str, Any] = dict(shadow.document.get(NHI_URN, {}))
+    if account.is_nhi:
+        said["kind"] = account.kind
+    if account.expires_at is not None and read_instant(said.get("expiresAt", "")) != account.expires_at:
+        said["expiresAt"] = instant(account.expires_at)
+    pending = _pending(shadow, account, around, at=at, in_full=in_full)
+    return {**said, "pending": pending} if pending else said
+
+
+def _pending(shadow: Shadow, account: Account, around: Around, *, at: datetime, in_full: bool) -> dict[str, Any]:
+    plan = around.plans.get(account.pk)
+    if plan is not None:
+        asked = instant(plan.asked_at)
+        return {"id": str(plan.pk), "state": plan.state, "askedAt": asked, "heldBy": list(plan.held_by) or ["approval"]}
+    if not shadow.wants_active or account.state not in {AccountState.PENDING, AccountState.SUSPENDED}:
+        return {}
+    waits = {"state": str(account.state), "askedAt": instant(account.state_since)}
+    if not in_full:
+        return waits
+    if account.state == AccountState.SUSPENDED:
+        return {**waits, "heldBy": lifecycle.live_holds(account)}
+    return {**waits, "heldBy": list(lifecycle.missing_for_activation(account, at=at))}

@@ -1,0 +1,183 @@
+"""What clients really send becomes plain SCIM, and each departure is noted by a named rule."""
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import provisioning.scim
+from provisioning.scim.dialects import RULES, coerce_resource
+from provisioning.scim.errors import ScimError
+from provisioning.scim.metadata.catalogue import ENTERPRISE_URN, GROUP, GROUP_URN, NHI_URN, USER, USER_URN
+from provisioning.scim.parsing.normal import normalise
+
+pytestmark = pytest.mark.unit
+ONE = "0193b0c4-0000-7000-8000-000000000001"
+MANAGER = f"{ENTERPRISE_URN}:manager"
+
+
+def coerced(**sent: Any) -> tuple[dict[str, Any], list[tuple[str, str, str, str]]]:
+    before = copy.deepcopy(sent)
+    plain, notes = coerce_resource(sent, USER)
+    assert sent == before
+    return plain, [(one.rule, one.attribute, one.sent, one.read_as) for one in notes]
+
+
+@pytest.mark.parametrize(("sent", "value"), [("True", True), ("true", True), ("False", False), ("false", False)])
+def test_active_in_four_spellings_is_a_boolean(sent: str, value: bool) -> None:
+    assert coerced(active=sent) == ({"active": value}, [("boolean_text", "active", sent, str(value).lower())])
+
+
+@pytest.mark.parametrize("sent", [True, False, "TRUE", "yes", "1", 1, 0])
+def test_another_active_is_left_for_parsing_to_judge(sent: Any) -> None:
+    plain, notes = coerced(active=sent)
+    assert plain == {"active": sent}
+    assert type(plain["active"]) is type(sent)
+    assert notes == []
+
+
+def test_booleans_inside_of_values_are_read_too() -> None:
+    plain, notes = coerced(roles=[{"primary": "True", "value": "V"}])
+    assert plain == {"roles": [{"primary": True, "value": "V"}]}
+    assert notes == [("boolean_text", "roles.primary", "True", "true")]
+
+
+def test_one_address_as_an_object_is_a_list_of_one() -> None:
+    plain, notes = coerced(emails={"value": "a@b", "primary": True})
+    assert plain == {"emails": [{"value": "a@b", "primary": True}]}
+    assert notes == [("object_for_list", "emails", "an object", "a list of one")]
+
+
+@pytest.mark.parametrize(
+    ("sent", "read", "rules"),
+    [
+        (ONE, {"value": ONE}, ["bare_reference"]),
+        ([{"value": ONE}], {"value": ONE}, ["list_for_object"]),
+        ("", None, ["empty_reference"]),
+        ({"value": ""}, None, ["empty_reference"]),
+        ({"value": " "}, None, ["blank_text", "empty_reference"]),
+        ([], None, ["list_for_object"]),
+        (None, None, []),
+        ({"value": ONE, "$ref": None}, {"value": ONE, "$ref": None}, []),
+        (f'{{"value": "{ONE}"}}', {"value": ONE}, ["json_text"]),
+        ([{"value": ONE}, {"value": "2"}], [{"value": ONE}, {"value": "2"}], []),
+    ],
+)
+def test_a_manager_in_all_forms_is_a_reference_or_nothing(sent: Any, read: Any, rules: list[str]) -> None:
+    plain, notes = coerced(**{ENTERPRISE_URN: {"manager": sent}})
+    assert plain == {ENTERPRISE_URN: {"manager": read}}
+    assert [rule for rule, *_ in notes] == rules
+    assert {attribute for _, attribute, *_ in notes} <= {MANAGER, f"{MANAGER}.value"}
+
+
+def test_owners_may_be_bare_ids() -> None:
+    plain, notes = coerced(**{NHI_URN: {"owners": [ONE]}})
+    assert plain == {NHI_URN: {"owners": [{"value": ONE}]}}
+    assert [rule for rule, *_ in notes] == ["bare_reference"]
+
+
+def test_an_object_in_a_text_is_read_and_broken_text_is_left() -> None:
+    assert coerced(name='{"givenName": "A"}')[0] == {"name": {"givenName": "A"}}
+    assert coerced(emails='[{"value": "a@b"}]')[0] == {"emails": [{"value": "a@b"}]}
+    assert coerced(**{ENTERPRISE_URN: '{"department": "X"}'})[0] == {ENTERPRISE_URN: {"department": "X"}}
+    for broken in ("{", '{"a": 1, "a": 2}', '{"a": "\\u0000"}', '{"a": 1}, "b": {"c": 2}', "[" * 5000):
+        assert coerced(name=broken) == ({"name": broken}, [])
+
+
+def test_a_text_that_happens_to_look_like_json_stays_a_text() -> None:
+    assert coerced(title='{"a": 1}', userName="[x]") == ({"title": '{"a": 1}', "userName": "[x]"}, [])
+
+
+def test_blank_texts_are_unassigned_but_a_required_one_is_left_to_be_refused() -> None:
+    plain, notes = coerced(userName=" ", title=" ", nickName="", name={"familyName": " ", "givenName": "A"})
+    assert plain == {"userName": " ", "title": None, "nickName": None, "name": {"familyName": None, "givenName": "A"}}
+    assert [(rule, at) for rule, at, *_ in notes] == [("blank_text", "title"), ("blank_text", "name.familyName")]
+
+
+def test_paths_as_names_are_put_where_they_belong() -> None:
+    plain, notes = coerced(
+        **{
+            "name.givenName": "A",
+            f"{ENTERPRISE_URN.lower()}:department": "X",
+            f"{MANAGER}.value": ONE,
+            f"{USER_URN}:title": "T",
+            "Name": {"familyName": "S"},
+            ENTERPRISE_URN: {"division": "N"},
+        }
+    )
+    assert plain == {
+        "Name": {"familyName": "S", "givenName": "A"},
+        ENTERPRISE_URN: {"division": "N", "department": "X", "manager": {"value": ONE}},
+        "title": "T",
+    }
+    assert {rule for rule, *_ in notes} == {"dotted_name"}
+
+
+def test_a_path_into_what_is_no_object_is_refused() -> None:
+    with pytest.raises(ScimError) as caught:
+        coerce_resource({"name": "x", "name.givenName": "A"}, USER)
+    assert caught.value.scim_type == "invalidValue"
+
+
+def test_schemas_inside_of_an_extension_are_ignored() -> None:
+    plain, notes = coerced(**{ENTERPRISE_URN: {"schemas": [ENTERPRISE_URN], "department": "X"}})
+    assert plain == {ENTERPRISE_URN: {"department": "X"}}
+    assert [rule for rule, *_ in notes] == ["schemas_in_value"]
+
+
+def test_unknown_names_and_passwords_are_left_alone() -> None:
+    sent = {"foo": " ", "department": "x", "password": " ", "urn:x:y": "True", "foo.bar": 1, "schemas": [USER_URN]}
+    assert coerced(**sent) == (sent, [])
+
+
+def test_members_are_left_to_the_reader_of_members() -> None:
+    members = [{"value": ONE, "$ref": None}]
+    plain, notes = coerce_resource({"schemas": [GROUP_URN], "displayName": "g", "members": members}, GROUP)
+    assert plain["members"] == members
+    assert notes == ()
+
+
+def test_the_whole_user_of_entra_is_read() -> None:
+    body = {
+        "active": "True",
+        "addresses": [{"type": "work", "formatted": "A", "postalCode": "dk0 2uz", "primary": True}],
+        "displayName": "Q",
+        "emails": [{"type": "work", "value": "b@parisian.com", "primary": True}],
+        "externalId": "e",
+        "meta": {"resourceType": "User"},
+        "name": {"givenName": "Aida", "familyName": " ", "formatted": "Hyman"},
+        "phoneNumbers": [{"type": "work", "value": "0-351-9540", "primary": True}, {"type": "fax", "value": "1"}],
+        "profileUrl": "https://p.example/R",
+        "roles": [{"primary": "True", "display": "D", "value": "V", "type": "T"}],
+        "schemas": [USER_URN, ENTERPRISE_URN],
+        ENTERPRISE_URN: {"employeeNumber": "LL", "manager": ONE},
+        "userName": "isaias@bode.ca",
+    }
+    plain, _ = coerce_resource(body, USER)
+    result = normalise(plain, USER, [])
+    assert result.document == {
+        "active": True,
+        "addresses": body["addresses"],
+        "displayName": "Q",
+        "emails": body["emails"],
+        "externalId": "e",
+        "name": {"givenName": "Aida", "formatted": "Hyman"},
+        "phoneNumbers": body["phoneNumbers"],
+        "profileUrl": "https://p.example/R",
+        "roles": [{"primary": True, "display": "D", "value": "V", "type": "T"}],
+        ENTERPRISE_URN: {"employeeNumber": "LL", "manager": {"value": ONE}},
+        "userName": "isaias@bode.ca",
+    }
+
+
+def test_every_rule_that_is_noted_is_described_and_every_described_rule_is_noted() -> None:
+    room = Path(provisioning.scim.__file__).parent
+    text = "\n".join(path.read_text() for path in room.rglob("*.py"))
+    literal = set(re.findall(r'note\(\s*(?:self\.)?(?:notes|_?taken),\s*"(\w+)"', text))
+    chosen = {"bare_reference", "empty_reference"}
+    assert literal | chosen == set(RULES)
+    for name, rule in RULES.items():
+        assert rule.name == name
+        assert all((rule.clients, rule.sent, rule.read_as))
