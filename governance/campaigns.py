@@ -33,7 +33,7 @@ SHOWN = 20
 BATCH = 500
 
 
-class CantLaunch(ValueError):
+class CantLaunch(ValueError):  # noqa: N818  a sentence, as everywhere in this house
     """The campaign can't be made or launched so; the message says what to do first."""
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from django.contrib.admin import AdminSite
 from django.contrib.admin.apps import AdminConfig
-from django.contrib.auth.views import LogoutView
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.http.response import HttpResponseBase
 from django.utils.translation import gettext as _
@@ -47,6 +46,8 @@ class RollcallSite(AdminSite):
         extra_context: dict[str, Any] | None = None,  # noqa: ARG002
     ) -> HttpResponseBase:
         """Sign out as everywhere else."""
+        from django.contrib.auth.views import LogoutView  # noqa: PLC0415 - see above
+
         return LogoutView.as_view()(request)
 
     def password_change(  # type: ignore[override]  # Django's own is a page, ours a redirect

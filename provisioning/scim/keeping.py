@@ -22,14 +22,11 @@ def kept_resource(body: Mapping[str, Any], resource_type: ResourceType) -> dict[
     kept: dict[str, Any] = {}
     unknown = 0
     for name, value in body.items():
-        extension = resource_type.extension(name)
-        ref = resource_type.resolve(name)
+        _, known = _path(name, resource_type)
         if name.lower() == "schemas":
             kept[name] = _urns(value, resource_type)
-        elif extension is not None:
-            kept[name] = _inside(value, extension)
-        elif ref is not None and ref.leaf is not None:
-            kept[name] = kept_value(ref.leaf, value)
+        elif known is not None:
+            kept[name] = _of_path(known, value)
         else:
             unknown += 1
     return _remarked(kept, unknown)
@@ -56,7 +53,9 @@ def kept_value(attribute: Attribute, value: Any) -> Any:
     if isinstance(value, list):
         return [kept_value(attribute, item) for item in value]
     if not isinstance(value, dict):
-        return value
+        # A text where an object belongs may be a bare reference; or JSON, with anything in it.
+        is_opaque = attribute.kind == "complex" and isinstance(value, str) and attribute.sub("$ref") is None
+        return MASK if is_opaque or _is_json_text(value) else value
     if attribute.kind != "complex":
         return MASK
     kept: dict[str, Any] = {}
@@ -68,6 +67,10 @@ def kept_value(attribute: Attribute, value: Any) -> Any:
         else:
             kept[name] = kept_value(sub, inner)
     return _remarked(kept, unknown)
+
+
+def _is_json_text(value: Any) -> bool:
+    return isinstance(value, str) and value.lstrip()[:1] in {"{", "["}
 
 
 def _remarked(kept: dict[str, Any], unknown: int) -> dict[str, Any]:

@@ -56,7 +56,7 @@ def test_a_made_user_has_an_identity_and_neither_password_nor_role(user: User) -
 
 
 def test_a_name_in_use_in_another_case_is_refused_and_nothing_is_written(user: User) -> None:
-    with pytest.raises(people.BadPerson, match="somebody signs in as “m.ITO” already"), transaction.atomic():
+    with pytest.raises(people.BadPerson, match=r"somebody signs in as “m\.ITO” already"), transaction.atomic():
         people.make_user(username=" m.ITO ", at=AT)
     assert User.objects.count() == 1
     assert events() == ["user.made"]

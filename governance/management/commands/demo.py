@@ -2,7 +2,9 @@
 
 import json
 import secrets
+import time
 from argparse import ArgumentParser
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -24,7 +26,7 @@ from demo import company as story_company
 from demo import directory, push, story
 from demo.client import Endpoint
 from demo.nouns import Company, DirectorySpec
-from governance import campaigns, reviews
+from governance import campaigns, lines, reviews
 from governance.models.campaign import Campaign, Review, ReviewState, Silence
 from provisioning import systems
 from provisioning.models.connection import Connection
@@ -32,6 +34,7 @@ from provisioning.models.shadow import Shadow
 
 SANDBOX = "sandbox"
 TOKEN_LASTS = timedelta(days=365)
+FIRST_READING_SECONDS = 180
 # Which tenants each login serves, and as what.
 ROLES: dict[str, tuple[RoleName, tuple[str, ...]]] = {
     "security": (RoleName.SECURITY, ("halyard", "halyard-labs", SANDBOX)),
@@ -213,12 +216,16 @@ class Command(BaseCommand):
         wanted = push.push(**told, targets=targets, data=self.data)
         self._own(wanted)
         self._link_logins()
+        # A campaign needs evidence that is fresh: the systems are read once before anything is lost. The old CRM is
+        # not: it breaks down before its first reading, and stays grey.
+        self._read(("workforce", "cloud", "labs"))
         self._campaign()
+        self._pause()
         story.leave(**told, targets=targets, data=self.data)
         story.ask_back(**told, targets=targets, data=self.data)
         story.lose(**told, data=self.data)
         story.begin_outage(data=self.data)
-        self._begin_reading()
+        self._begin_reading([d.slug for d in self.company.directories])
         _write_private(done, {"at": datetime.now(UTC).isoformat()})
         self._say("The story is told; the first reconciliations begin within seconds.")
 
@@ -248,6 +255,7 @@ class Command(BaseCommand):
                 offered = ownership.offer(account=account, owner=owner, at=self.at)
                 if offered.state == OwnershipState.OFFERED:
                     ownership.accept(ownership=offered, at=self.at, reason="mine")
+            self._reviewer(self._tenant(one.system), owner)
         self._say(f"{len(wanted)} machines have an owner who accepted")
 
     def _link_logins(self) -> None:
@@ -263,14 +271,15 @@ class Command(BaseCommand):
         """A recertification, half done: some certified, one ended, the rest waits."""
         tenant = Tenant.objects.get(slug="halyard")
         security = User.objects.get(username_key=self.company.logins[0].user_name.casefold())
+        now = datetime.now(UTC)
         with scope(tenant=tenant.pk, cause=_cause(security.username, "the quarter's recertification")):
             if Campaign.objects.exists():
                 return
             campaign = campaigns.draft(
-                name="Q4 service accounts", query={"kinds": ["service"]}, silence=Silence.SUSPEND,
-                deadline=self.at + timedelta(days=9), user=security, at=self.at,
+                tenant=tenant, user=security, name="Q4 service accounts", query=lines.Query(kinds=("service",)),
+                deadline=now + timedelta(days=9), silence=Silence.SUSPEND, at=now,
             )  # fmt: skip
-            campaigns.launch(campaign=campaign, user=security, at=self.at)
+            campaigns.launch(campaign=campaign, user=security, at=now)
         self._answer_half(tenant)
 
     def _answer_half(self, tenant: Tenant) -> None:
@@ -300,9 +309,31 @@ class Command(BaseCommand):
             people.grant_role(user=user, name=RoleName.OWNER, tenant=tenant, at=self.at, by_setup=True)
         return user
 
-    def _begin_reading(self) -> None:
+    def _connection(self, spec: DirectorySpec) -> Connection:
+        return Connection.objects.select_related("system").get(system__name=spec.name)
+
+    def _begin_reading(self, slugs: Sequence[str]) -> None:
+        for slug in slugs:
+            spec = self.company.directory(slug)
+            with scope(tenant=self._tenant(slug).pk, cause=_cause("demo", "the story is told")):
+                systems.resume(connection=self._connection(spec), at=datetime.now(UTC))
+
+    def _pause(self) -> None:
         for spec in self.company.directories:
-            tenant = Tenant.objects.get(slug=spec.tenant)
-            with scope(tenant=tenant.pk, cause=_cause("demo", "the story is told")):
-                connection = Connection.objects.get(system__name=spec.name)
-                systems.resume(connection=connection, at=datetime.now(UTC))
+            with scope(tenant=self._tenant(spec.slug).pk, cause=_cause("demo", "the story goes on")):
+                systems.pause(connection=self._connection(spec), reason="the demo is being loaded", at=self.at)
+
+    def _read(self, slugs: Sequence[str]) -> None:
+        """Let the scheduled reconciliation read these systems once, and wait for it."""
+        self._begin_reading(slugs)
+        deadline = time.monotonic() + FIRST_READING_SECONDS
+        for slug in slugs:
+            while not self._was_read(slug):
+                if time.monotonic() > deadline:
+                    raise CommandError(f"{slug} was not read within {FIRST_READING_SECONDS} s: is the worker running?")
+                time.sleep(1)
+        self._say("The first readings are complete and show no difference.")
+
+    def _was_read(self, slug: str) -> bool:
+        with scope(tenant=self._tenant(slug).pk):
+            return self._connection(self.company.directory(slug)).last_complete_at is not None

@@ -1,0 +1,305 @@
+"""One reading of a whole system, page by page, and what proves that it is whole.
+
+A page is read outside of any transaction; what it showed and where to go on are written in one, so a crash at any
+place costs a page and nothing else. Whoever works on a run holds its lease: one who was replaced meanwhile can read,
+but no longer write. Absence means nothing unless every proof holds.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import structlog
+from django.db import connection as database
+from django.db.models import Count
+
+from audit import crashpoints
+from audit.cause import current
+from audit.models import Cause, CauseKind
+from audit.redaction import redact_text
+from audit.scope import scope
+from audit.transitions import move
+from provisioning import systems
+from provisioning.changes import fold, user_name_key
+from provisioning.connectors.readings import BadAnswer, GroupReading, Reading, attribute
+from provisioning.connectors.scim import Directory, Page, ResourceType
+from provisioning.models.connection import Connection
+from provisioning.models.run import Run, RunState
+from provisioning.models.snapshot import Snapshot, SnapshotProof, SnapshotState, StagedMember, StagedResource
+from provisioning.states import SNAPSHOT
+
+log = structlog.get_logger("rollcall.readings")
+
+Word = SnapshotProof.Word
+ENDPOINTS: Mapping[str, ResourceType] = {"User": "Users", "Group": "Groups"}
+_NEXT = {"User": "Group", "Group": None}
+# How long one page may wait for a server that says that it is busy, in seconds; past that the slice ends.
+PATIENCE = 5.0
+LONGEST = 400  # characters of an id or a name, as the columns'
+PAGE_READ = crashpoints.point("snapshot.page_read", where="a page is read, nothing of it is written")
+PAGE_STAGED = crashpoints.point("snapshot.page_staged", where="a page and its cursor are written, not committed")
+PAGE_WRITTEN = crashpoints.point("snapshot.page_written", where="a page and its cursor are committed")
+
+
+class LeaseLost(RuntimeError):  # noqa: N818  a sentence, as everywhere in this house
+    """Somebody else works on this run now, or it has ended: nothing was written."""
+
+
+class StopAsked(RuntimeError):  # noqa: N818  a sentence, as everywhere in this house
+    """Somebody asked for the run to stop after the page at hand: it was written, no other is read."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A run that this process has claimed; `lease` is the number it got, and tells it from whoever comes after."""
+
+    tenant: UUID
+    run: UUID
+    lease: int
+
+    @contextmanager
+    def writing(self) -> Iterator[Run]:
+        """A scope in which the run is locked and still ours. Raises `LeaseLost` before anything is written."""
+        cause = Cause(kind=CauseKind.TASK, actor="reconciliation", subject=str(self.run), reason="a system is read")
+        with scope(tenant=self.tenant, cause=cause):
+            run = Run.objects.select_for_update(of=("self",)).select_related("system").filter(pk=self.run).first()
+            if run is None or run.lease != self.lease or run.state != RunState.RUNNING:
+                raise LeaseLost("another worker has taken this run, or it has ended")
+            yield run
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where a reading goes on."""
+
+    resource_type: str
+    index: int
+
+
+def begin(*, run: Run, at: datetime) -> Snapshot:
+    """The reading of a run, with nothing read yet."""
+    made: Snapshot = Snapshot.objects.create(tenant_id=run.tenant_id, run=run, system=run.system, started_at=at)
+    return made
+
+
+# -- listing
+
+
+def read_pages(*, work: Work, go_on: Callable[[], bool]) -> bool:
+    """Read and stage pages while `go_on` says so. True when the last page is staged; safe to call again at any time.
+
+    Opens its own scopes, and none while it waits for the network. Raises an `EgressError` with a sentence for people,
+    `LeaseLost`, or `StopAsked`.
+    """
+    with scope(tenant=work.tenant):
+        snapshot = Snapshot.objects.get(run=work.run)
+        connection = Connection.objects.get(system=snapshot.system_id)
+    if snapshot.state != SnapshotState.LISTING:
+        return True
+    place: _Place | None = _Place(snapshot.resource_type, snapshot.next_index)
+    with systems.reader(connection) as client:
+        directory = Directory(client, max_wait_seconds=PATIENCE)
+        while place is not None and go_on():
+            page = next(
+                directory.pages(ENDPOINTS[place.resource_type], count=connection.page_size, start_index=place.index)
+            )
+            crashpoints.here(PAGE_READ)
+            place = _keep(work, place, page)
+            crashpoints.here(PAGE_WRITTEN)
+    return place is None
+
+
+def _keep(work: Work, place: _Place, page: Page) -> _Place | None:
+    """Stage one page and move the cursor, in one transaction. Returns where to go on, or None after the last page."""
+    with work.writing() as run:
+        snapshot = Snapshot.objects.select_for_update().get(run=run)
+        if (snapshot.resource_type, snapshot.next_index) != (place.resource_type, place.index):
+            raise LeaseLost("the cursor has moved since this page was asked for")
+        _stage(snapshot, page)
+        following = _after(place, page)
+        snapshot.first_totals = {place.resource_type: page.total_results} | snapshot.first_totals
+        snapshot.last_totals = snapshot.last_totals | {place.resource_type: page.total_results}
+        snapshot.pages += 1
+        if following is None:
+            move(snapshot, SnapshotState.VERIFYING, by=SNAPSHOT)
+            snapshot.next_index = place.index + page.items_per_page
+        else:
+            snapshot.resource_type, snapshot.next_index = following.resource_type, following.index
+        snapshot.save()
+        crashpoints.here(PAGE_STAGED)
+    if run.stop_asked_at is not None:
+        raise StopAsked
+    return following
+
+
+def _after(place: _Place, page: Page) -> _Place | None:
+    index = place.index + page.items_per_page
+    if index <= page.total_results:
+        return _Place(place.resource_type, index)
+    following = _NEXT[place.resource_type]
+    return _Place(following, 1) if following else None
+
+
+def _stage(snapshot: Snapshot, page: Page) -> None:
+    """One statement for the resources of a page, one for its members. What can't be read leaves no row: then the
+    reading isn't drained, and says so.
+    """
+    read = _user if snapshot.resource_type == "User" else _group
+    rows: list[StagedResource] = []
+    groups: list[str] = []
+    members: list[str] = []
+    for resource in page.resources:
+        try:
+            row, of_group = read(snapshot, resource)
+        except BadAnswer as error:
+            log.warning("a resource could not be read", snapshot=str(snapshot.pk), reason=redact_text(error.reason))
+            continue
+        rows.append(row)
+        groups += [row.remote_id] * len(of_group)
+        members += of_group
+    StagedResource.objects.bulk_create(rows)
+    if members:
+        with database.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO provisioning_stagedmember (id, tenant_id, snapshot_id, group_id, member_id)"
+                " SELECT gen_random_uuid(), %s, %s, m.grp, m.member FROM unnest(%s::text[], %s::text[]) AS m (grp, member)",
+                [snapshot.tenant_id, snapshot.pk, groups, members],
+            )
+
+
+def _user(snapshot: Snapshot, resource: Mapping[str, Any]) -> tuple[StagedResource, list[str]]:
+    reading = Reading.of(resource)
+    shown = attribute(resource, "displayName")
+    # Only what is compared is kept: the roll needs no second copy of a person's data.
+    seen = {"displayName": shown, "displayNameKey": fold(shown)[:LONGEST]} if isinstance(shown, str) else {}
+    row = _row(snapshot, reading.id, reading.external_id, reading.user_name, user_name_key(reading.user_name))
+    row.active, row.digest, row.document = reading.active, reading.digest, seen
+    return row, []
+
+
+def _group(snapshot: Snapshot, resource: Mapping[str, Any]) -> tuple[StagedResource, list[str]]:
+    reading = GroupReading.of(resource)
+    row = _row(snapshot, reading.id, reading.external_id, reading.display_name, fold(reading.display_name).strip())
+    return row, [_short(one) for one in (*reading.member_ids, *reading.group_ids)]
+
+
+def _row(snapshot: Snapshot, remote_id: str, external_id: str | None, name: str, name_key: str) -> StagedResource:
+    return StagedResource(
+        tenant_id=snapshot.tenant_id,
+        snapshot=snapshot,
+        resource_type=snapshot.resource_type,
+        remote_id=_short(remote_id),
+        external_id=_short(external_id or ""),
+        name=_short(name),
+        name_key=_short(name_key),
+    )
+
+
+def _short(text: str) -> str:
+    # Cut off it could equal another one.
+    if len(text) > LONGEST:
+        raise BadAnswer(f"An id or a name is longer than {LONGEST} characters.")
+    return text
+
+
+# -- verifying
+
+
+def verify(*, snapshot: Snapshot, at: datetime) -> bool:
+    """Write a row per proof and say whether all hold: then, and only then, absence means something."""
+    proofs = [_drained(snapshot), _total(snapshot), _unique(snapshot), _canary(snapshot), _shrink(snapshot)]
+    SnapshotProof.objects.bulk_create(proofs)
+    complete = all(proof.holds for proof in proofs)
+    move(snapshot, SnapshotState.COMPLETE if complete else SnapshotState.INCOMPLETE, by=SNAPSHOT)
+    snapshot.ended_at = at
+    snapshot.save(update_fields=["state", "ended_at"])
+    return complete
+
+
+def fail(*, snapshot: Snapshot, because: str, at: datetime) -> None:
+    """The reading ends here: it was not drained, and says why."""
+    SnapshotProof.objects.bulk_create(
+        [_proof(snapshot, Word.DRAINED, holds=False, detail=because)], ignore_conflicts=True
+    )
+    move(snapshot, SnapshotState.FAILED, by=SNAPSHOT)
+    snapshot.ended_at = at
+    snapshot.save(update_fields=["state", "ended_at"])
+
+
+def problem(snapshot: Snapshot) -> str:
+    """Which proofs did not hold, in words; empty where all did."""
+    broken = [proof for proof in snapshot.proofs.all() if not proof.holds]
+    return "; ".join(f"not proven that {proof.get_word_display()}: {proof.detail}" for proof in broken)
+
+
+def counts(snapshot: Snapshot) -> dict[str, int]:
+    """How much was read so far."""
+    kinds = dict(_staged(snapshot).values_list("resource_type").annotate(n=Count("pk")))
+    return {
+        "pages": snapshot.pages,
+        "users": kinds.get("User", 0),
+        "groups": kinds.get("Group", 0),
+        "members": StagedMember.objects.filter(snapshot=snapshot).count(),
+    }
+
+
+def discard(snapshot: Snapshot) -> None:
+    """Forget what was staged: what it showed is in findings, plans and proofs by now."""
+    _staged(snapshot).delete()
+    StagedMember.objects.filter(snapshot=snapshot).delete()
+
+
+def _staged(snapshot: Snapshot) -> Any:
+    return StagedResource.objects.filter(snapshot=snapshot)
+
+
+def _proof(snapshot: Snapshot, word: Word, *, holds: bool, detail: str) -> SnapshotProof:
+    return SnapshotProof(
+        tenant_id=current().tenant_id, snapshot=snapshot, word=word, holds=holds, detail=redact_text(detail)[:400]
+    )
+
+
+def _drained(snapshot: Snapshot) -> SnapshotProof:
+    """As many rows are staged as the last page of each kind announced; one that could not be read is missing."""
+    read = counts(snapshot)
+    have = {"User": read["users"], "Group": read["groups"]}
+    holds = all(snapshot.last_totals.get(kind) == have[kind] for kind in ENDPOINTS)
+    detail = ", ".join(f"{have[kind]} of {snapshot.last_totals.get(kind, '?')} {ENDPOINTS[kind]}" for kind in ENDPOINTS)
+    return _proof(snapshot, Word.DRAINED, holds=holds, detail=detail)
+
+
+def _total(snapshot: Snapshot) -> SnapshotProof:
+    first, last = snapshot.first_totals, snapshot.last_totals
+    moved = [kind for kind in ENDPOINTS if first.get(kind) != last.get(kind)]
+    detail = ", ".join(
+        f"{ENDPOINTS[kind]} {first.get(kind)}" + (f", then {last.get(kind)}" if kind in moved else "")
+        for kind in ENDPOINTS
+    )
+    return _proof(snapshot, Word.TOTAL, holds=not moved, detail=detail)
+
+
+def _unique(snapshot: Snapshot) -> SnapshotProof:
+    ids = _staged(snapshot).values("resource_type", "remote_id").annotate(n=Count("pk"))
+    twice = ids.filter(n__gt=1).count()
+    detail = f"{twice} ids came more than once: pages shifted while they were read" if twice else "every id came once"
+    return _proof(snapshot, Word.UNIQUE, holds=not twice, detail=detail)
+
+
+def _canary(snapshot: Snapshot) -> SnapshotProof:
+    name = Connection.objects.values_list("canary_user_name", flat=True).get(system=snapshot.system_id)
+    seen = _staged(snapshot).filter(resource_type="User", name_key=user_name_key(name)).exists()
+    return _proof(snapshot, Word.CANARY, holds=seen, detail=f"{name} was {'' if seen else 'not '}seen")
+
+
+def _shrink(snapshot: Snapshot) -> SnapshotProof:
+    """Judged by accounts alone: of a handful of groups, one that is deleted would be a tenth of them."""
+    limit = Connection.objects.values_list("shrink_percent", flat=True).get(system=snapshot.system_id)
+    last = Run.objects.filter(system=snapshot.system_id, state=RunState.CLOSED).order_by("-started_at").first()
+    before = int(last.counts.get("users", 0)) if last else 0
+    now = counts(snapshot)["users"]
+    holds = now > 0 and 100 * (before - now) <= limit * before
+    detail = f"{now} accounts, {before} in the last complete reading; at most {limit} % fewer are believed"
+    return _proof(snapshot, Word.SHRINK, holds=holds, detail=detail if now else "it shows no account at all")
