@@ -41,7 +41,14 @@ def make_for_setup(
 
 
 def make(
-    *, kind: ExceptionKind, system: System, reason: str, asked_by: UUID, approved_by: UUID, until: datetime, at: datetime
+    *,
+    kind: ExceptionKind,
+    system: System,
+    reason: str,
+    asked_by: UUID,
+    approved_by: UUID,
+    until: datetime,
+    at: datetime,
 ) -> PolicyException:
     """An exception between two people. The database refuses one who approves what they asked for."""
     made = PolicyException.objects.create(

@@ -76,9 +76,9 @@ class CantHandle(ValueError):
     """The finding is not in a state in which that can be done; the message says which."""
 
 
-def _fresh(wrong: Wrong, *, at: datetime) -> Finding:
+def _fresh(wrong: Wrong, *, tenant: UUID, at: datetime) -> Finding:
     return Finding(
-        tenant_id=current().tenant_id,
+        tenant_id=tenant,
         kind=wrong.kind,
         severity=wrong.severity,
         dedupe_key=wrong.key,
@@ -113,7 +113,8 @@ def _see_again(finding: Finding, wrong: Wrong, *, at: datetime) -> tuple[bool, b
 def open_or_raise(wrongs: Iterable[Wrong], *, at: datetime) -> Opened:
     """Open what is new, raise what got worse, see again what is known. Safe to repeat and to run twice at once."""
     by_key = {w.key: w for w in wrongs}
-    if not by_key:
+    tenant = current().tenant_id
+    if not by_key or tenant is None:
         return Opened(0, 0)
     with transaction.atomic():
         live = Finding.objects.select_for_update().filter(dedupe_key__in=by_key, state__in=FINDING_LIVE).order_by("id")
@@ -129,7 +130,7 @@ def open_or_raise(wrongs: Iterable[Wrong], *, at: datetime) -> Opened:
             Finding.objects.bulk_update(
                 seen, ["last_seen_at", "severity", "stage", "title", "evidence", "due_at"], batch_size=500
             )
-        fresh = [_fresh(w, at=at) for key, w in by_key.items() if key not in known]
+        fresh = [_fresh(w, tenant=tenant, at=at) for key, w in by_key.items() if key not in known]
         # Somebody else may open the same one now: theirs stands.
         Finding.objects.bulk_create(fresh, batch_size=500, ignore_conflicts=True)
     return Opened(new=len(fresh), raised=raised)
@@ -190,7 +191,7 @@ def call_false(*, finding: Finding, reason: str, at: datetime) -> Finding:
     return _handle(finding, FindingState.FALSE_POSITIVE, reason=reason, at=at)
 
 
-def assign(*, finding: Finding, to: User | None, at: datetime) -> Finding:
+def assign(*, finding: Finding, to: User | None) -> Finding:
     """Give it to somebody, or to nobody."""
     with transaction.atomic():
         found = Finding.objects.select_for_update().get(pk=finding.pk)

@@ -212,9 +212,7 @@ def suspend(*, accounts: Collection[UUID], kind: HoldKind, reason: str, at: date
         if not found:
             return []
         Hold.objects.bulk_create(
-            Hold(
-                tenant_id=a.tenant_id, account=a, kind=kind, reason=reason, placed_at=at, placed_by=current().actor
-            )
+            Hold(tenant_id=a.tenant_id, account=a, kind=kind, reason=reason, placed_at=at, placed_by=current().actor)
             for a in found
         )
         Account.objects.filter(

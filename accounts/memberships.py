@@ -79,9 +79,7 @@ def add(*, group: Group, system: System, members: Collection[Member], at: dateti
     """Members whom a system puts into a group. Who is in already stays; returns how many are new."""
     if not members:
         return 0
-    rows = [
-        (m.ref, m.account, m.group) for m in {m.ref: m for m in members}.values()
-    ]
+    rows = [(m.ref, m.account, m.group) for m in {m.ref: m for m in members}.values()]
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO accounts_membership"

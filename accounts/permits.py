@@ -15,7 +15,13 @@ GOOD_FOR = timedelta(hours=8)
 
 
 def grant_return(
-    *, account: Account, epoch: int, approval_id: UUID, answered_by: Iterable[UUID], barred: Iterable[UUID], at: datetime
+    *,
+    account: Account,
+    epoch: int,
+    approval_id: UUID,
+    answered_by: Iterable[UUID],
+    barred: Iterable[UUID],
+    at: datetime,
 ) -> Permit:
     """One account may come back, in this epoch. The database refuses it when a barred identity answered."""
     permit = Permit.objects.create(

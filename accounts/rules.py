@@ -115,4 +115,4 @@ def people_of(accounts: Iterable[Account]) -> set[UUID]:
     ids = [a.pk for a in accounts]
     found = set(Account.objects.filter(pk__in=ids, identity__isnull=False).values_list("identity", flat=True))
     owners = Ownership.objects.filter(account__in=ids, state__in=["offered", "accepted"], owner__identity__isnull=False)
-    return {i for i in (*found, *owners.values_list("owner__identity", flat=True)) if i is not None}
+    return found | set(owners.values_list("owner__identity", flat=True))

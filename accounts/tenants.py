@@ -21,6 +21,4 @@ def make(*, slug: str, name: str, time_zone: str, kind: TenantKind, at: datetime
         raise BadTenant(f"there is no time zone {time_zone!r}: write one such as Europe/Amsterdam")
     if Tenant.objects.filter(slug=slug).exists():
         raise BadTenant(f"a tenant {slug!r} exists already")
-    return Tenant.objects.create(
-        slug=slug, name=name, time_zone=time_zone, kind=kind, nhi_days=nhi_days, made_at=at
-    )
+    return Tenant.objects.create(slug=slug, name=name, time_zone=time_zone, kind=kind, nhi_days=nhi_days, made_at=at)

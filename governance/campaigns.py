@@ -33,7 +33,7 @@ SHOWN = 20
 BATCH = 500
 
 
-class CantLaunch(ValueError):  # noqa: N818  a sentence, as everywhere in this house
+class CantLaunch(ValueError):
     """The campaign can't be made or launched so; the message says what to do first."""
 
 
@@ -240,4 +240,4 @@ def progress(campaigns: Collection[UUID]) -> dict[UUID, Progress]:
         .values("campaign_id")
         .annotate(total=Count("id"), silent_people=silent, **counts)
     )
-    return {row.pop("campaign_id"): Progress(**row) for row in rows}
+    return {row["campaign_id"]: Progress(**{k: n for k, n in row.items() if k != "campaign_id"}) for row in rows}

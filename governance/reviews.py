@@ -21,6 +21,9 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts import lifecycle
+from accounts.findings import resolve
+from accounts.models.account import Account, AccountState
+from accounts.models.finding import Finding, FindingKind
 from accounts.models.hold import Hold, HoldKind
 from accounts.models.user import User
 from accounts.rules import Refused, demand
@@ -40,7 +43,7 @@ MOST_AT_ONCE = 5
 OFF = frozenset({ReadResult.ABSENT, ReadResult.INACTIVE})
 
 
-class BadDecision(ValueError):  # noqa: N818  a sentence, as everywhere in this house
+class BadDecision(ValueError):
     """The decision lacks a reason, or names an end that can't be; the message says what to write."""
 
 
@@ -171,11 +174,19 @@ def certify(*, review: Review, user: User, reason: str, at: datetime, until: dat
         for hold in Hold.objects.filter(account=line.account, kind=HoldKind.CAMPAIGN, released_at__isnull=True):
             if not _held_by_another(line):
                 lifecycle.release(hold=hold, reason=_("certified in %(name)s") % {"name": line.campaign.name}, at=at)
+        _no_longer_ended(line, at=at)
         if until is not None and until != line.account.expires_at:
             lifecycle.renew(account=line.account, until=until, reason=_("the end set in a review"), at=at)
         _set(line, ReviewState.CERTIFIED, note=reason.strip(), settled=True, at=at)
         _record(line, Event.REVIEW_CERTIFIED, user, _("still needed"), reason)
     return line
+
+
+def _no_longer_ended(line: Review, *, at: datetime) -> None:
+    """What is active here again is no longer "ended here, still active there"."""
+    if Account.objects.filter(pk=line.account_id, state=AccountState.ACTIVE).exists():
+        wrong = Finding.objects.filter(kind=FindingKind.STILL_ACTIVE, subject_kind="review", subject_id=str(line.pk))
+        resolve(wrong.values_list("dedupe_key", flat=True), because=_("certified after all"), at=at)
 
 
 def _held_by_another(line: Review) -> bool:
@@ -263,6 +274,11 @@ def except_line(*, review: Review, user: User, reason: str, until: datetime, at:
 
 
 # -- what was read since
+
+
+def still_active_key(*, account: UUID, system: UUID) -> str:
+    """The dedupe key of "ended here, still active there"."""
+    return f"still_active:{system}:{account}"
 
 
 def standing(reviews: Collection[Review]) -> dict[UUID, Standing]:

@@ -194,11 +194,6 @@ def _take_exceptions(lines: Sequence[Review], done: Settled, *, at: datetime) ->
         done.excepted += 1
 
 
-def still_active_key(*, account: UUID, system: UUID) -> str:
-    """The dedupe key of "ended here, still active there"."""
-    return f"still_active:{system}:{account}"
-
-
 def _verify(lines: Sequence[Review], done: Settled, *, at: datetime) -> None:
     """Settle what was read as off; keep open, say and read again what was not."""
     if not lines:
@@ -232,13 +227,13 @@ def _findings(lines: Sequence[Review], standing: dict[UUID, reviews.Standing], *
     gone, wrongs = [], []
     for line in lines:
         places = standing[line.pk]
-        gone += [still_active_key(account=line.account_id, system=place.system) for place in places.off]
+        gone += [reviews.still_active_key(account=line.account_id, system=place.system) for place in places.off]
         if not _is_ended(line):
             continue
         wrongs += [
             Wrong(
                 kind=FindingKind.STILL_ACTIVE,
-                key=still_active_key(account=line.account_id, system=place.system),
+                key=reviews.still_active_key(account=line.account_id, system=place.system),
                 title=_("%(name)s is suspended here, still active at %(system)s")
                 % {"name": line.account.user_name, "system": place.name},
                 severity=Severity.HIGH,

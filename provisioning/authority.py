@@ -7,7 +7,6 @@ ended account comes back only by a permit: that is not a field's authority but `
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
 
 from django.db.models import Q
 
@@ -80,8 +79,8 @@ def ends_members_of(*, system: System, group_key: str) -> bool:
     return group_key in status_groups(system=system)
 
 
-def expanding_members_allowed(*, system: System, group: UUID, is_privileged: bool) -> bool:
-    """Whether a system may put members into a group by its own word."""
+def expanding_members_allowed(*, system: System) -> bool:
+    """Whether a system may put members into groups by its own word."""
     rules = rules_for(system)
     rule = next((r for r in rules if r.field == "members" and r.direction == Direction.EXPANDS), None)
     if rule is None:

@@ -27,7 +27,7 @@ def _by_external_id(change: AccountChange, system: System) -> set[UUID]:
     if not change.external_id:
         return set()
     earlier = Shadow.objects.filter(system=system, resource_type="User", external_id=change.external_id)
-    return {a for a in earlier.values_list("account_id", flat=True) if a is not None}
+    return set(earlier.values_list("account_id", flat=True))
 
 
 def _by_employee_number(change: AccountChange) -> set[UUID]:

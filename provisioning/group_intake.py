@@ -51,9 +51,7 @@ def _apply_steps(sender: Sender, group: Group, change: GroupChange, *, at: datet
     added = ended = 0
     who: list[Member] = []
     notes: list[str] = []
-    allowed = authority.expanding_members_allowed(
-        system=sender.system, group=group.pk, is_privileged=group.is_privileged
-    )
+    allowed = authority.expanding_members_allowed(system=sender.system)
     for step in change.member_steps:
         if not allowed and step.op in {"add", "replace"} and step.values:
             notes.append("who is put into this group needs approval here")
@@ -74,7 +72,7 @@ def _end_who_left(sender: Sender, group: Group, *, at: datetime) -> None:
     of_system = Membership.objects.filter(group=group, system=sender.system, account__isnull=False)
     still = of_system.filter(ended_at__isnull=True).values("account_id")
     left = of_system.filter(ended_at=at).exclude(account__in=still).values_list("account_id", flat=True)
-    accounts = [a for a in left if a is not None]
+    accounts = list(left)
     reason = f"{sender.system.name}: no longer in {group.display_name}"
     if lifecycle.deprovision(accounts=accounts, reason=reason, at=at):
         watch_mass_reduction(sender, at=at)

@@ -105,9 +105,7 @@ def seen_active(shadow: Shadow, at: datetime) -> bool:
 
 def waiting_plan(shadow: Shadow) -> Plan | None:
     """The wish that waits for people, if there is one."""
-    return Plan.objects.filter(
-        kind=PlanKind.REACTIVATION, account=shadow.account_id, state__in=PLAN_LIVE
-    ).first()
+    return Plan.objects.filter(kind=PlanKind.REACTIVATION, account=shadow.account_id, state__in=PLAN_LIVE).first()
 
 
 def digest(document: Mapping[str, Any]) -> str:
@@ -216,7 +214,7 @@ def create_account(*, sender: Sender, change: AccountChange, at: datetime) -> Ta
         _dispute(account, system, match.disputed, at=at)
         notes.append(f"disputed: {match.disputed}")
     notes += _offer(account, change.owners, system, at=at)
-    effect = _apply_status(sender, shadow, account, active=wants_active, at=at, is_edge=True)
+    effect = _apply_status(sender, account, active=wants_active, at=at, is_edge=True)
     shadow.account = Account.objects.get(pk=account.pk)
     held = effect.held_by
     return Taken(
@@ -255,16 +253,14 @@ def _offer(account: Account, owners: Collection[UUID] | None, system: System, *,
     return ownership.offers_said(account=account, owners=[a for a in accounts.values() if a is not None], at=at)
 
 
-def _apply_status(
-    sender: Sender, shadow: Shadow, account: Account, *, active: bool | None, at: datetime, is_edge: bool
-) -> _Effect:
+def _apply_status(sender: Sender, account: Account, *, active: bool | None, at: datetime, is_edge: bool) -> _Effect:
     """What the word about the status does. `is_edge`: the system did not say the same before."""
     if active is None:
         return _Effect()
     account.refresh_from_db()
     if not active:
         return _reduce(sender, account, at=at)
-    return _expand(sender, shadow, account, at=at, is_edge=is_edge)
+    return _expand(sender, account, at=at, is_edge=is_edge)
 
 
 def _reduce(sender: Sender, account: Account, *, at: datetime) -> _Effect:
@@ -276,7 +272,7 @@ def _reduce(sender: Sender, account: Account, *, at: datetime) -> _Effect:
     return _Effect(changed=bool(ended), intent=Intent.DISABLE)
 
 
-def _expand(sender: Sender, shadow: Shadow, account: Account, *, at: datetime, is_edge: bool) -> _Effect:
+def _expand(sender: Sender, account: Account, *, at: datetime, is_edge: bool) -> _Effect:
     if account.state == AccountState.DEPROVISIONED and not account.was_active:
         account = lifecycle.wait_again(account=account, at=at)
     if account.state == AccountState.PENDING:
@@ -327,7 +323,12 @@ def watch_mass_reduction(sender: Sender, *, at: datetime) -> None:
                 title=f"{sender.system.name} ended {count} accounts within ten minutes",
                 severity=Severity.CRITICAL,
                 system=sender.system.pk,
-                evidence={"count": count, "of": total, "until": at.isoformat(), "last_exchange": str(sender.exchange_id)},
+                evidence={
+                    "count": count,
+                    "of": total,
+                    "until": at.isoformat(),
+                    "last_exchange": str(sender.exchange_id),
+                },
                 due_at=at + timedelta(hours=4),
                 stage=str(count // plans.MOST),
             )
@@ -336,7 +337,7 @@ def watch_mass_reduction(sender: Sender, *, at: datetime) -> None:
     )
 
 
-def _intent(change: AccountChange, effect: _Effect, *, active: bool | None, was_active: bool) -> Intent:
+def _intent(effect: _Effect, *, active: bool | None, was_active: bool) -> Intent:
     if active is False and was_active:
         return Intent.DISABLE
     if active is True and not was_active:
@@ -373,7 +374,7 @@ def change_account(*, sender: Sender, shadow: Shadow, change: AccountChange, at:
         save_shadow(shadow, is_new=False)
     notes = _offer(account, change.owners, sender.system, at=at)
     differing = _change_fields(account, change, sender.system, at=at) if written else ()
-    effect = _apply_status(sender, shadow, account, active=word.active, at=at, is_edge=is_edge)
+    effect = _apply_status(sender, account, active=word.active, at=at, is_edge=is_edge)
     if effect.changed and not (written or is_edge):
         shadow.version += 1
         shadow.changed_at = at
@@ -389,14 +390,16 @@ def change_account(*, sender: Sender, shadow: Shadow, change: AccountChange, at:
     outcome = Outcome.HELD if effect.held_by else Outcome.APPLIED if changed else Outcome.SAME
     return Taken(
         shadow=shadow, outcome=outcome, plan=effect.plan, held_by=effect.held_by, notes=(*notes, *effect.notes),
-        intent=_intent(change, effect, active=word.active, was_active=was_active),
+        intent=_intent(effect, active=word.active, was_active=was_active),
     )  # fmt: skip
 
 
 def _change_fields(account: Account, change: AccountChange, system: System, *, at: datetime) -> tuple[str, ...]:
     """The account's columns follow its system; where it lives in several, each only fills what is empty."""
     kind = AccountKind(account.kind)
-    fields = _fields(change, kind=kind, default_expiry=account.expires_at or at + timedelta(days=system.tenant.nhi_days))
+    fields = _fields(
+        change, kind=kind, default_expiry=account.expires_at or at + timedelta(days=system.tenant.nhi_days)
+    )
     shared = Shadow.objects.filter(account=account, ended_at__isnull=True).exclude(system=system).exists()
     if shared:
         fields = {name: value for name, value in fields.items() if value and not getattr(account, name)}

@@ -138,7 +138,7 @@ def ask_return(
             exchange_id=exchange_id,
         )  # fmt: skip
         plan.until = at + RETURN_LASTS
-        plan.held_by = _holding(account, at=at)
+        plan.held_by = _holding(account)
         move(plan, PlanState.WAITING, by=PLAN)
         plan.save()
         record(
@@ -149,7 +149,7 @@ def ask_return(
         return _grant_by_exception(plan, account, at=at)
 
 
-def _holding(account: Account, *, at: datetime) -> list[str]:
+def _holding(account: Account) -> list[str]:
     """What people's answers alone do not lift, as words for the answer to the directory and the page."""
     held = ["approval"]
     if account.is_nhi and not Ownership.objects.filter(account=account, state=OwnershipState.ACCEPTED).exists():
@@ -211,9 +211,7 @@ def _same_wishes(plan: Plan, wanted: Sequence[Wanted]) -> bool:
 
 
 def _freeze(*, kind: PlanKind, system: System, wanted: Sequence[Wanted], at: datetime, **values: Any) -> Plan:
-    plan: Plan = Plan.objects.create(
-        tenant_id=system.tenant_id, kind=kind, system=system, asked_at=at, **values
-    )
+    plan: Plan = Plan.objects.create(tenant_id=system.tenant_id, kind=kind, system=system, asked_at=at, **values)
     changes = [
         PlannedChange(
             tenant_id=system.tenant_id,
@@ -248,9 +246,7 @@ def recent_reductions(*, system: System, at: datetime) -> int:
     return events + plans.count()
 
 
-def judge(
-    *, system: System, wanted: Sequence[Wanted], total: int, read_nothing: bool, at: datetime
-) -> dict[str, Any]:
+def judge(*, system: System, wanted: Sequence[Wanted], total: int, read_nothing: bool, at: datetime) -> dict[str, Any]:
     """The brake's judgement, with its reasons in words; none means that the plan is cleared."""
     count = len(wanted)
     rolling = recent_reductions(system=system, at=at)
@@ -259,7 +255,9 @@ def judge(
     if read_nothing:
         because.append("the reading shows nothing at all")
     if count + rolling > MOST:
-        because.append(f"{count + rolling} changes are more than {MOST}" + (f" ({rolling} just before)" if rolling else ""))
+        because.append(
+            f"{count + rolling} changes are more than {MOST}" + (f" ({rolling} just before)" if rolling else "")
+        )
     if percent > MOST_PERCENT and count + rolling > LEAST_FOR_PERCENT:
         because.append(f"{percent} % of {total} is more than {MOST_PERCENT:g} %")
     return {
@@ -384,7 +382,7 @@ def _begin(plan: Plan, *, at: datetime) -> None:
     if digest_of(plan, plan.changes.all()) != plan.digest:
         raise PlanChanged("the plan's rows are not what was frozen; nothing was written")
     if plan.kind != PlanKind.REACTIVATION and plan.state == PlanState.APPROVED:
-        permit = Permit.objects.get(pk=plan.permit_id)
+        permit = _permit_of(plan)
         if not permits.use_for_plan(permit=permit, plan_id=plan.pk, plan_hash=plan.digest, at=at):
             raise PlanChanged("its permit is used or past its end; nothing was written")
     move(plan, PlanState.EXECUTING, by=PLAN)
@@ -422,6 +420,12 @@ def _carry_out(plan: Plan, batch: Sequence[PlannedChange], *, at: datetime) -> N
             _DOERS[act](plan, same, at)
 
 
+def _permit_of(plan: Plan) -> Permit:
+    if plan.permit_id is None:
+        raise PlanChanged("the plan has no permit; nothing was written")
+    return Permit.objects.get(pk=plan.permit_id)
+
+
 def _mark(changes: Iterable[PlannedChange], result: PlannedChange.Result, *, detail: str, at: datetime) -> None:
     PlannedChange.objects.filter(pk__in=[c.pk for c in changes]).update(result=result, detail=detail[:400], done_at=at)
 
@@ -438,7 +442,9 @@ def _deprovision(plan: Plan, changes: list[PlannedChange], at: datetime) -> None
           detail="its directory has spoken since", at=at)  # fmt: skip
     todo = [c for c in changes if c.account_id not in newer and c.account_id is not None]
     accounts = [c.account_id for c in todo if c.account_id is not None]
-    ended = {a.pk for a in lifecycle.deprovision(accounts=accounts, reason=f"{plan.system.name} shows it inactive", at=at)}
+    ended = {
+        a.pk for a in lifecycle.deprovision(accounts=accounts, reason=f"{plan.system.name} shows it inactive", at=at)
+    }
     Shadow.objects.filter(system=plan.system, account__in=accounts, ended_at__isnull=True, wants_active=True).update(
         wants_active=False
     )
@@ -447,9 +453,9 @@ def _deprovision(plan: Plan, changes: list[PlannedChange], at: datetime) -> None
 
 
 def _remove_members(plan: Plan, changes: list[PlannedChange], at: datetime) -> None:
-    for group_id in {c.group_id for c in changes}:
-        these = [c for c in changes if c.group_id == group_id]
-        group = Group.objects.get(pk=group_id)
+    groups = Group.objects.in_bulk({c.group_id for c in changes if c.group_id is not None})
+    for group in groups.values():
+        these = [c for c in changes if c.group_id == group.pk]
         refs = [c.member_ref for c in these if c.member_ref is not None]
         ended = memberships.remove(group=group, system=plan.system, refs=refs, at=at)
         if ended:
@@ -463,15 +469,13 @@ def _remove_members(plan: Plan, changes: list[PlannedChange], at: datetime) -> N
 
 
 def _reactivate(plan: Plan, changes: list[PlannedChange], at: datetime) -> None:
-    permit = Permit.objects.get(pk=plan.permit_id)
+    permit = _permit_of(plan)
     for change in changes:
         account = change.account
         if account is None:
             continue
         try:
-            back = lifecycle.reactivate(
-                account=account, permit=permit, expires_at=new_expiry(account, at=at), at=at
-            )
+            back = lifecycle.reactivate(account=account, permit=permit, expires_at=new_expiry(account, at=at), at=at)
         except lifecycle.CantReturn as error:
             _mark([change], PlannedChange.Result.VOID, detail=str(error), at=at)
         else:

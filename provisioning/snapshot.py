@@ -17,7 +17,6 @@ from django.db import connection as database
 from django.db.models import Count
 
 from audit import crashpoints
-from audit.cause import current
 from audit.models import Cause, CauseKind
 from audit.redaction import redact_text
 from audit.scope import scope
@@ -258,7 +257,7 @@ def _staged(snapshot: Snapshot) -> Any:
 
 def _proof(snapshot: Snapshot, word: Word, *, holds: bool, detail: str) -> SnapshotProof:
     return SnapshotProof(
-        tenant_id=current().tenant_id, snapshot=snapshot, word=word, holds=holds, detail=redact_text(detail)[:400]
+        tenant_id=snapshot.tenant_id, snapshot=snapshot, word=word, holds=holds, detail=redact_text(detail)[:400]
     )
 
 

@@ -209,6 +209,11 @@ def _check_grace(hours: int) -> None:
         raise BadSystem(_("The hours of grace must be from 1 to %(most)s.") % {"most": MOST_GRACE})
 
 
+def still_active_key(system: UUID, account: UUID) -> str:
+    """The dedupe key of "off here, still active there": a whole reading and a targeted one mean the same finding."""
+    return f"still_active:{system}:{account}"
+
+
 # -- connections: how a system is read
 
 

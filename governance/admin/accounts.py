@@ -107,7 +107,7 @@ def _timeline(account: Account) -> list[dict[str, Any]]:
     return sorted(lines.values(), key=lambda line: line["at"], reverse=True)
 
 
-def _verbs(request: PageRequest, account: Account) -> dict[str, str]:
+def _off(account: Account) -> dict[str, str]:
     """Why each verb is off, where it is."""
     ended = account.state in {AccountState.DEPROVISIONED, AccountState.ARCHIVED}
     off = {}
@@ -144,7 +144,7 @@ def account(request: PageRequest, pk: UUID) -> HttpResponse:
             "plan": Plan.objects.filter(account=found, kind=PlanKind.REACTIVATION, state__in=PLAN_LIVE).first(),
             "missing": lifecycle.missing_for_activation(found, at=request.at) if found.state == "pending" else (),
             "timeline": _timeline(found),
-            "off": _verbs(request, found),
+            "off": _off(found),
         },
     )
 
@@ -171,9 +171,7 @@ def suspend(request: PageRequest, pk: UUID) -> HttpResponse:
     found = get_object_or_404(Account, pk=pk)
 
     def do(cleaned: dict[str, Any]) -> str:
-        lifecycle.suspend(
-            accounts=[found.pk], kind=HoldKind(cleaned["kind"]), reason=cleaned["reason"], at=request.at
-        )
+        lifecycle.suspend(accounts=[found.pk], kind=HoldKind(cleaned["kind"]), reason=cleaned["reason"], at=request.at)
         return _("%(name)s is suspended. Its systems are read back within five minutes.") % {"name": found.user_name}
 
     return ask(
@@ -351,7 +349,7 @@ def ask_back(request: PageRequest, pk: UUID) -> HttpResponse:
     found = get_object_or_404(Account, pk=pk)
     shadow = Shadow.objects.filter(account=found).select_related("system").order_by("ended_at").last()
 
-    def do(cleaned: dict[str, Any]) -> str:
+    def do(_cleaned: dict[str, Any]) -> str:
         if shadow is None or found.state != AccountState.DEPROVISIONED:
             raise lifecycle.CantReturn(_("it has not ended, or no system knows it"))
         plans.ask_return(

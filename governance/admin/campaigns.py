@@ -87,9 +87,7 @@ def new(request: PageRequest) -> HttpResponse:
         else:
             messages.success(request, _("Drafted. Look at what a launch would make."))
             return HttpResponseRedirect(reverse("campaign", args=[made.pk]))
-    return render(
-        request, "pages/campaign_new.html", {"form": form}, status=422 if request.method == "POST" else 200
-    )
+    return render(request, "pages/campaign_new.html", {"form": form}, status=422 if request.method == "POST" else 200)
 
 
 @page(Word.ROLL_READ)

@@ -111,7 +111,7 @@ def take(request: PageRequest, pk: UUID) -> HttpResponse:
     mine = found.assigned_to_id == request.user.pk
 
     def do(_cleaned: dict[str, Any]) -> str:
-        door.assign(finding=found, to=None if mine else request.user, at=request.at)
+        door.assign(finding=found, to=None if mine else request.user)
         return _("Given back.") if mine else _("It is yours.")
 
     title = _("Give back “%(title)s”?") if mine else _("Take “%(title)s”?")

@@ -17,7 +17,7 @@ from accounts.models.ownership import Ownership, OwnershipState
 from accounts.rules import Refused, Word
 from governance import reviews as door
 from governance.models.campaign import Review, ReviewDecision, ReviewState
-from governance.pages import Ask, PageRequest, ReasonForm, ask, page
+from governance.pages import Ask, PageRequest, ask, page
 from provisioning.models.shadow import Shadow
 
 BATCH = 12
@@ -72,7 +72,7 @@ def accept(request: PageRequest, pk: UUID) -> HttpResponse:
             title=_("Answer for %(name)s?") % {"name": found.account.user_name},
             button=_("Accept 1 account"),
             keep=reverse("my"),
-            facts=[(_("Purpose"), found.account.purpose or "–"), (_("Kind"), found.account.get_kind_display())],
+            facts=[(_("Purpose"), found.account.purpose or "-"), (_("Kind"), found.account.get_kind_display())],
             consequences=[
                 _("It is active as soon as nothing else is missing."),
                 _("You are asked again whether it is still needed, and told before it ends."),
@@ -161,9 +161,7 @@ def certify(request: PageRequest, pk: UUID) -> HttpResponse:
     line = _line(request, pk)
 
     def do(cleaned: dict[str, Any]) -> str:
-        door.certify(
-            review=line, user=request.user, reason=cleaned["reason"], until=cleaned["until"], at=request.at
-        )
+        door.certify(review=line, user=request.user, reason=cleaned["reason"], until=cleaned["until"], at=request.at)
         return _("%(name)s is still needed: kept.") % {"name": line.account.user_name}
 
     return ask(
@@ -173,7 +171,9 @@ def certify(request: PageRequest, pk: UUID) -> HttpResponse:
             button=_("Keep 1 account"),
             keep=reverse("review", args=[pk]),
             done=_next(request),
-            consequences=[_("You may change your answer until %(day)s.") % {"day": f"{line.campaign.deadline:%Y-%m-%d}"}],
+            consequences=[
+                _("You may change your answer until %(day)s.") % {"day": f"{line.campaign.deadline:%Y-%m-%d}"}
+            ],
         ),
         do=do,
         form_class=KeepForm,

@@ -67,7 +67,7 @@ class Command(BaseCommand):
         """One word: which half of the demo."""
         parser.add_argument("step", choices=["prepare", "load"])
 
-    def handle(self, *args: Any, **options: Any) -> None:
+    def handle(self, *_: Any, **options: Any) -> None:
         """Run the step."""
         if not settings.ROLLCALL_DEMO_DIRECTORY_URL:
             raise CommandError("ROLLCALL_DEMO_DIRECTORY_URL is not set: `make run` starts the demo's directory")

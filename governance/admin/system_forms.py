@@ -1,0 +1,205 @@
+"""What is typed about systems, their connections, policies and tokens."""
+
+import re
+from datetime import date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import forms
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.models.system import ReactivationPolicy, SystemKind
+from governance.pages import ReasonForm, plain
+from provisioning import systems
+from provisioning.connectors.egress import EgressError, Origin
+from provisioning.models.connection import Connection, Connector
+from provisioning.systems import MOST_GRACE, TokenMay
+
+LONGEST_TOKEN = timedelta(days=366)
+USUAL_TOKEN = timedelta(days=180)
+LONGEST_OVERLAP = 168  # hours
+# What may stand in an Authorization header (RFC 6750 and a little more), as the outbound client checks it.
+_VISIBLE = re.compile(r"[\x21-\x7e]*")
+
+
+class SystemForm(ReasonForm):
+    """A new system: its name, and what it is to us."""
+
+    name = forms.CharField(
+        label=gettext_lazy("Name"),
+        help_text=gettext_lazy("As your people call it: “Okta prod”. It stands in the journal."),
+        max_length=200,
+        validators=[plain],
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    kind = forms.ChoiceField(
+        label=gettext_lazy("Kind"),
+        choices=SystemKind.choices,
+        help_text=gettext_lazy("A directory tells us who there is; an application is given accounts."),
+    )
+    field_order = ("name", "kind", "reason")
+
+
+class PolicyForm(ReasonForm):
+    """What a wish to come back needs."""
+
+    policy = forms.ChoiceField(label=gettext_lazy("An ended account comes back"), choices=ReactivationPolicy.choices)
+    grace_hours = forms.IntegerField(
+        label=gettext_lazy("Hours of grace"),
+        help_text=gettext_lazy("How long after its end an account comes back automatically, where that is chosen."),
+        min_value=1,
+        max_value=MOST_GRACE,
+    )
+    field_order = ("policy", "grace_hours", "reason")
+
+
+class UntilForm(ReasonForm):
+    """With an end: a day, which ends at its end in the tenant's time zone."""
+
+    until = forms.DateField(label=gettext_lazy("Good until"), widget=forms.DateInput(attrs={"type": "date"}))
+
+    def __init__(self, *args: Any, zone: ZoneInfo, at: datetime, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.zone, self.at = zone, at
+
+    def clean_until(self) -> datetime:
+        """The end of the typed day. Refuses a past one, and one further than a year."""
+        typed: date = self.cleaned_data["until"]
+        until = datetime.combine(typed + timedelta(days=1), time.min, tzinfo=self.zone)
+        if until <= self.at:
+            raise ValidationError(_("Choose a day that lies ahead."))
+        if until > self.at + LONGEST_TOKEN:
+            raise ValidationError(_("Choose a day within a year: every token is replaced one day."))
+        return until
+
+
+class TokenForm(UntilForm):
+    """A new token. `after` is the newest token that the form knew: sent twice, it makes one."""
+
+    label = forms.CharField(
+        label=gettext_lazy("Label"),
+        help_text=gettext_lazy("Where it will be typed in: “Okta, provisioning tab”."),
+        max_length=100,
+        validators=[plain],
+        widget=forms.TextInput(attrs={"autocomplete": "off"}),
+    )
+    may = forms.MultipleChoiceField(
+        label=gettext_lazy("It may"),
+        choices=[(TokenMay.READ.value, gettext_lazy("read")), (TokenMay.WRITE.value, gettext_lazy("write"))],
+        widget=forms.CheckboxSelectMultiple,
+        initial=[TokenMay.READ.value, TokenMay.WRITE.value],
+    )
+    after = forms.CharField(required=False, widget=forms.HiddenInput)
+    field_order = ("label", "may", "until", "reason")
+
+
+class RotateForm(UntilForm):
+    """A new token in the place of an old one, and how long both are good."""
+
+    overlap = forms.IntegerField(
+        label=gettext_lazy("Hours that the old one goes on"),
+        help_text=gettext_lazy("Long enough to type the new one in. 0 ends the old one at once."),
+        min_value=0,
+        max_value=LONGEST_OVERLAP,
+        initial=24,
+    )
+    after = forms.CharField(required=False, widget=forms.HiddenInput)
+    field_order = ("overlap", "until", "reason")
+
+
+class ConnectionForm(ReasonForm):
+    """How a system is read. A stored token is never shown, and goes to its own origin alone."""
+
+    base_url = forms.CharField(
+        label=gettext_lazy("SCIM base URL of the system"),
+        help_text=gettext_lazy("Where its Users and Groups are read: https://directory.example/scim/v2"),
+        max_length=500,
+        widget=forms.URLInput(attrs={"autocomplete": "off"}),
+    )
+    secret = forms.CharField(
+        label=gettext_lazy("Bearer token towards the system"),
+        required=False,
+        max_length=4_000,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+    forget = forms.BooleanField(label=gettext_lazy("Forget the stored token: it is read without one"), required=False)
+    canary_user_name = forms.CharField(
+        label=gettext_lazy("Canary"),
+        help_text=gettext_lazy("The user name of an account that every reading must show, as proof that it is whole."),
+        max_length=320,
+        validators=[plain],
+        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
+    )
+    cadence_minutes = forms.IntegerField(
+        label=gettext_lazy("Read every (minutes)"), min_value=1, max_value=1_440, initial=15
+    )
+    freshness_minutes = forms.IntegerField(
+        label=gettext_lazy("Counts as measured for (minutes)"),
+        help_text=gettext_lazy("Past that age of its last complete reading the system is grey."),
+        min_value=1,
+        max_value=43_200,
+        initial=60,
+    )
+    shrink_percent = forms.IntegerField(
+        label=gettext_lazy("A reading may be smaller than the last by (percent)"),
+        min_value=0,
+        max_value=100,
+        initial=10,
+    )
+    page_size = forms.IntegerField(
+        label=gettext_lazy("Accounts per page"), min_value=1, max_value=1_000, initial=100
+    )
+    field_order = (
+        "base_url", "secret", "forget", "canary_user_name", "cadence_minutes", "freshness_minutes", "shrink_percent",
+        "page_size", "reason",
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, existing: Connection | None, **kwargs: Any) -> None:
+        self.existing = existing
+        if existing is not None:
+            names = [n for n in self.base_fields if n not in {"secret", "forget", "reason"}]
+            kwargs["initial"] = {name: getattr(existing, name) for name in names}
+        super().__init__(*args, **kwargs)
+        if existing is None or not existing.secret:
+            del self.fields["forget"]
+        else:
+            self.fields["secret"].help_text = _("One is stored. Leave this empty to keep it.")
+
+    def clean_secret(self) -> str:
+        """What was typed. Refuses what no header can carry."""
+        typed: str = self.cleaned_data["secret"]
+        if not _VISIBLE.fullmatch(typed):
+            raise ValidationError(_("Copy the token again: it has characters other than visible ASCII."))
+        return typed
+
+    def clean(self) -> dict[str, Any]:
+        """Refuse a new origin for the stored token: a token is sent to the origin it was entered for alone."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        kept = self.existing is not None and self.existing.secret and not cleaned.get("secret")
+        if kept and not cleaned.get("forget") and self._is_elsewhere(cleaned.get("base_url", "")):
+            self.add_error("secret", _("Enter the token for the new address: the stored one goes to its own alone."))
+        return cleaned
+
+    def _is_elsewhere(self, typed: str) -> bool:
+        if self.existing is None or not typed:
+            return False
+        try:
+            new = Origin.parse(typed.strip(), policy=systems.egress_policy())
+        except EgressError:
+            # The verb says what is wrong with it.
+            return False
+        return new.root != Origin.parse(self.existing.base_url, policy=systems.egress_policy()).root
+
+    def changes(self) -> dict[str, Any]:
+        """The arguments of `systems.change_connection`, without a secret that stays."""
+        values = {k: v for k, v in self.cleaned_data.items() if k not in {"reason", "forget", "secret"}}
+        if self.cleaned_data["secret"] or self.cleaned_data.get("forget"):
+            values["secret"] = self.cleaned_data["secret"]
+        return values
+
+
+def is_read(connection: Connection | None) -> bool:
+    """Whether anything is read there at all."""
+    return connection is not None and connection.connector != Connector.NONE

@@ -1,0 +1,335 @@
+"""The front page: is the roll complete, and what waits for a person?
+
+    front(tenant=…, at=…) -> Front        everything on it, with a number of queries that does not grow with the rows
+
+"Yes" needs every system measured inside its goal; what differs is then found, and counted. Grey outranks green, and what
+is unknown is None, never zero.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import Count, Exists, Min, OuterRef, Q
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models.account import Account, AccountKind, AccountState
+from accounts.models.finding import Finding, FindingKind
+from accounts.models.ownership import Ownership, OwnershipState
+from accounts.models.tenant import Tenant
+from accounts.states import FINDING_OPEN
+from governance import campaigns as campaign_verbs
+from governance import freshness
+from governance.campaigns import Progress
+from governance.models.approval import Approval, ApprovalState
+from governance.models.campaign import Campaign, CampaignState
+from provisioning import plans
+from provisioning.models.connection import RefusedToken, SystemToken
+from provisioning.models.plan import Plan
+from provisioning.models.run import Run
+from provisioning.states import PLAN_LIVE, PLAN_WAITS
+
+LAST_RUNS = 5
+WAITS_SHOWN = 20
+# A sweep every minute: what is past its end this long and still active means that the sweep is late.
+LATE_AFTER = timedelta(minutes=5)
+REFUSED_WITHIN = timedelta(hours=24)
+ENDS_SOON = (1, 7, 14, 30)
+
+
+@dataclass(frozen=True)
+class SystemRow:
+    """One system: its state, and what is on its way there (`queue` plans, the oldest of that age)."""
+
+    measured: freshness.Measured
+    queue: int
+    queue_age: timedelta | None
+
+
+@dataclass(frozen=True)
+class Wait:
+    """One thing that waits for people. `approval` is None for a plan whose question opens within the minute."""
+
+    title: str
+    kind: str
+    left: timedelta
+    approval: UUID | None
+    plan: UUID | None
+    answered: int
+    needs: int
+
+
+@dataclass(frozen=True)
+class FindingsByAge:
+    """How many findings are open, by how long; `overdue` are past their due date."""
+
+    day: int
+    week: int
+    month: int
+    older: int
+    overdue: int
+
+    @property
+    def total(self) -> int:
+        """All of them."""
+        return self.day + self.week + self.month + self.older
+
+
+@dataclass(frozen=True)
+class Nhi:
+    """What is not as it should be among living non-human identities."""
+
+    total: int
+    no_owner: int
+    no_end: int
+    past_end: int
+    use_unknown: int
+
+
+@dataclass(frozen=True)
+class CampaignRow:
+    """One campaign that is not closed, and how far it is. `left` is negative past the deadline."""
+
+    campaign: UUID
+    name: str
+    state: str
+    deadline: datetime
+    left: timedelta
+    progress: Progress
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One of the last runs."""
+
+    run: UUID
+    system: str
+    state: str
+    label: str
+    started_at: datetime
+    ended_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Refusals:
+    """Requests refused in the last 24 hours: with tokens of this tenant, and with tokens that nobody knows."""
+
+    ours: int
+    unknown: int
+
+
+@dataclass(frozen=True)
+class Front:
+    """Everything on the front page, as of `at`."""
+
+    at: datetime
+    is_complete: bool
+    sentence: str
+    banners: tuple[str, ...]
+    systems: tuple[SystemRow, ...]
+    unknown_accounts: int
+    waits: tuple[Wait, ...]
+    waits_count: int
+    findings: FindingsByAge
+    nhi: Nhi
+    campaigns: tuple[CampaignRow, ...]
+    runs: tuple[RunRow, ...]
+    ends: dict[int, int]
+    refusals: Refusals
+
+
+def front(*, tenant: Tenant, at: datetime) -> Front:
+    """The front page of the tenant in force, at an instant."""
+    systems = _systems(at=at)
+    unknown = freshness.unknown_accounts([row.measured for row in systems])
+    waits = _waits(at=at)
+    nhi, late, ends = _accounts(at=at)
+    findings = _findings(at=at)
+    is_complete, sentence = _sentence([row.measured for row in systems], unknown, findings)
+    return Front(
+        at=at,
+        is_complete=is_complete,
+        sentence=sentence,
+        banners=_banners(late),
+        systems=tuple(systems),
+        unknown_accounts=unknown,
+        waits=tuple(waits[:WAITS_SHOWN]),
+        waits_count=len(waits),
+        findings=findings,
+        nhi=nhi,
+        campaigns=_campaigns(at=at),
+        runs=_runs(),
+        ends=ends,
+        refusals=_refusals(tenant, at=at),
+    )
+
+
+def _sentence(measured: Sequence[freshness.Measured], unknown: int, findings: FindingsByAge) -> tuple[bool, str]:
+    """The answer, with the worst reason."""
+    if not measured:
+        return False, _("No: no system is connected yet, so nothing is measured.")
+    grey = [m for m in measured if not m.is_measured]
+    if grey:
+        worst = min(grey, key=lambda m: (m.since is None, m.since, m.name))
+        systems = ngettext(
+            "No: %(grey)d of %(all)d system is not measured",
+            "No: %(grey)d of %(all)d systems are not measured",
+            len(grey),
+        ) % {"grey": len(grey), "all": len(measured)}
+        accounts = ngettext("%(n)d account unknown", "%(n)d accounts unknown", unknown) % {"n": unknown}
+        return False, _("%(systems)s; %(accounts)s. %(worst)s: %(because)s.") % {
+            "systems": systems,
+            "accounts": accounts,
+            "worst": worst.name,
+            "because": worst.because.rstrip("."),
+        }
+    differ = sum(m.differ or 0 for m in measured)
+    systems = ngettext("Yes: %(n)d system is measured", "Yes: all %(n)d systems are measured", len(measured)) % {
+        "n": len(measured)
+    }
+    if differ:
+        found = ngettext("%(n)d difference is found and open", "%(n)d differences are found and open", differ)
+        return True, f"{systems}; {found % {'n': differ}}."
+    overdue = _("%(n)d findings are overdue") % {"n": findings.overdue} if findings.overdue else _("nothing differs")
+    return True, f"{systems}; {overdue}."
+
+
+def _banners(late: int) -> tuple[str, ...]:
+    if not late:
+        return ()
+    text = ngettext(
+        "The expiry sweep is late: %(n)d account is past its end and still active.",
+        "The expiry sweep is late: %(n)d accounts are past their end and still active.",
+        late,
+    )
+    return (text % {"n": late},)
+
+
+def _systems(*, at: datetime) -> list[SystemRow]:
+    """Worst first: grey, then different, then equal."""
+    live = Plan.objects.filter(state__in=sorted(PLAN_LIVE))
+    queues = {
+        row["system_id"]: row
+        for row in live.order_by().values("system_id").annotate(n=Count("id"), oldest=Min("asked_at"))
+    }
+    order = [freshness.Word.NOT_MEASURED, freshness.Word.DIFFERS, freshness.Word.EQUAL]
+    rows = []
+    for measured in freshness.of_systems(at=at):
+        queue = queues.get(measured.system)
+        age = at - queue["oldest"] if queue else None
+        rows.append(SystemRow(measured=measured, queue=queue["n"] if queue else 0, queue_age=age))
+    return sorted(rows, key=lambda row: (order.index(row.measured.word), row.measured.name))
+
+
+def _waits(*, at: datetime) -> list[Wait]:
+    """Open questions and plans that have none yet, the one with the least time first."""
+    yes = Count("answers", filter=Q(answers__is_yes=True))
+    asked = Approval.objects.filter(state=ApprovalState.OPEN, until__gt=at).annotate(yes=yes)
+    found = [
+        Wait(
+            title=a.title,
+            kind=str(a.kind),
+            left=a.until - at,
+            approval=a.pk,
+            plan=a.plan_id,
+            answered=a.yes,
+            needs=a.needs,
+        )
+        for a in asked
+    ]
+    known = {wait.plan for wait in found}
+    for plan in plans.waiting().select_related("system", "account").filter(state__in=PLAN_WAITS, until__gt=at):
+        if plan.pk not in known and plan.until is not None:
+            name = plan.account.user_name if plan.account is not None else plan.system.name
+            title = f"{plan.get_kind_display()}: {name}"
+            found.append(
+                Wait(
+                    title=title,
+                    kind=str(plan.kind),
+                    left=plan.until - at,
+                    approval=None,
+                    plan=plan.pk,
+                    answered=0,
+                    needs=0,
+                )
+            )
+    return sorted(found, key=lambda wait: wait.left)
+
+
+def _findings(*, at: datetime) -> FindingsByAge:
+    days = {n: at - timedelta(days=n) for n in (1, 7, 30)}
+    counts = Finding.objects.filter(state__in=sorted(FINDING_OPEN)).aggregate(
+        day=Count("id", filter=Q(first_seen_at__gt=days[1])),
+        week=Count("id", filter=Q(first_seen_at__gt=days[7], first_seen_at__lte=days[1])),
+        month=Count("id", filter=Q(first_seen_at__gt=days[30], first_seen_at__lte=days[7])),
+        older=Count("id", filter=Q(first_seen_at__lte=days[30])),
+        overdue=Count("id", filter=Q(due_at__lte=at) & ~Q(kind=FindingKind.EXPIRES)),
+    )
+    return FindingsByAge(**counts)
+
+
+def _accounts(*, at: datetime) -> tuple[Nhi, int, dict[int, int]]:
+    """The block of non-human identities, how many of any kind the sweep is late for, and how many end within days."""
+    living = Account.objects.exclude(state__in=[AccountState.DEPROVISIONED, AccountState.ARCHIVED])
+    answered = Ownership.objects.filter(account=OuterRef("pk"), state=OwnershipState.ACCEPTED)
+    nhi, past = ~Q(kind=AccountKind.PERSON), Q(state=AccountState.ACTIVE, expires_at__lte=at)
+    ends = {
+        f"ends_{days}": Count("id", filter=Q(expires_at__gt=at, expires_at__lte=at + timedelta(days=days)))
+        for days in ENDS_SOON
+    }
+    counts = living.annotate(has_owner=Exists(answered)).aggregate(
+        total=Count("id", filter=nhi),
+        no_owner=Count("id", filter=nhi & Q(has_owner=False)),
+        no_end=Count("id", filter=nhi & Q(expires_at__isnull=True)),
+        past_end=Count("id", filter=nhi & past),
+        use_unknown=Count("id", filter=nhi & Q(last_used_at__isnull=True)),
+        late=Count("id", filter=Q(state=AccountState.ACTIVE, expires_at__lte=at - LATE_AFTER)),
+        **ends,
+    )
+    block = Nhi(**{word: counts[word] for word in ("total", "no_owner", "no_end", "past_end", "use_unknown")})
+    return block, counts["late"], {days: counts[f"ends_{days}"] for days in ENDS_SOON}
+
+
+def _campaigns(*, at: datetime) -> tuple[CampaignRow, ...]:
+    live = list(
+        Campaign.objects.filter(state__in=[CampaignState.RUNNING, CampaignState.SETTLING]).order_by("deadline", "name")
+    )
+    progress = campaign_verbs.progress([c.pk for c in live])
+    return tuple(
+        CampaignRow(
+            campaign=c.pk,
+            name=c.name,
+            state=str(c.state),
+            deadline=c.deadline,
+            left=c.deadline - at,
+            progress=progress.get(c.pk, Progress()),
+        )
+        for c in live
+    )
+
+
+def _runs() -> tuple[RunRow, ...]:
+    last = Run.objects.select_related("system").order_by("-started_at", "-id")[:LAST_RUNS]
+    return tuple(
+        RunRow(
+            run=run.pk,
+            system=run.system.name,
+            state=str(run.state),
+            label=str(run.get_state_display()),
+            started_at=run.started_at,
+            ended_at=run.ended_at,
+        )
+        for run in last
+    )
+
+
+def _refusals(tenant: Tenant, *, at: datetime) -> Refusals:
+    """Tokens stand in a global table: those of this tenant are counted apart from those that nobody knows."""
+    token = SystemToken.objects.filter(pk=OuterRef("token_id"))
+    recent = RefusedToken.objects.filter(at__gt=at - REFUSED_WITHIN).annotate(
+        is_ours=Exists(token.filter(tenant=tenant)), is_known=Exists(token)
+    )
+    counts = recent.aggregate(ours=Count("id", filter=Q(is_ours=True)), unknown=Count("id", filter=Q(is_known=False)))
+    return Refusals(**counts)
