@@ -15,6 +15,7 @@ Enough right answers make a Permit, and the plan is executed, all in the transac
 from datetime import datetime, timedelta
 
 from django.db import DatabaseError, IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts import lifecycle
@@ -44,7 +45,7 @@ OTHERS_LAST = timedelta(days=7)
 LONGEST_EXCEPTION = timedelta(days=180)
 
 
-class CantAsk(ValueError):  # noqa: N818  a sentence, as everywhere in this house
+class CantAsk(ValueError):
     """There is nothing to ask; the message says why."""
 
 
@@ -63,15 +64,19 @@ def _asked(approval: Approval, *, at: datetime) -> Approval:
 # -- asking
 
 
+def to_ask(*, at: datetime) -> QuerySet[Plan]:
+    """Plans that wait for people and have no open question."""
+    asked = Approval.objects.filter(state=ApprovalState.OPEN, plan_id__isnull=False)
+    return plans.waiting().filter(until__gt=at).exclude(pk__in=asked.values("plan_id"))
+
+
 def open_for_plans(*, at: datetime) -> int:
     """Open a question for every plan that waits for people and has none. Safe to run twice at once.
 
     A question is as old as its plan: a role that is younger than the wish can't answer it.
     """
-    asked = Approval.objects.filter(state=ApprovalState.OPEN, plan_id__isnull=False).values("plan_id")
-    due = plans.waiting().filter(until__gt=at).exclude(pk__in=asked)
     opened = 0
-    for plan in due.select_for_update(skip_locked=True, of=("self",)).select_related("system", "account"):
+    for plan in to_ask(at=at).select_for_update(skip_locked=True, of=("self",)).select_related("system", "account"):
         try:
             with transaction.atomic():
                 _asked(_of_plan(plan), at=at)
@@ -336,45 +341,56 @@ def _end(question: Approval, to: ApprovalState, *, because: str, event: Event, a
 # -- the clock
 
 
+def _over(*, at: datetime) -> QuerySet[Approval]:
+    return Approval.objects.filter(state=ApprovalState.OPEN, until__lte=at)
+
+
+def _never_asked(*, at: datetime) -> QuerySet[Plan]:
+    open_still = Approval.objects.filter(state=ApprovalState.OPEN, plan_id__isnull=False)
+    return plans.waiting().filter(until__lte=at).exclude(pk__in=open_still.values("plan_id"))
+
+
+def _idle() -> QuerySet[Approval]:
+    """Questions whose plan ended otherwise: a newer reading, another answer."""
+    ended = Plan.objects.exclude(state__in=sorted(PLAN_WAITS))
+    return Approval.objects.filter(state=ApprovalState.OPEN, plan_id__in=ended.values("pk"))
+
+
+def has_something_to_lapse(*, at: datetime) -> bool:
+    """Whether anything is past its time or idle, so that an idle tick writes nothing at all."""
+    return _over(at=at).exists() or _idle().exists() or _never_asked(at=at).exists()
+
+
 def lapse_due(*, at: datetime) -> int:
     """Silence means no: what is past its time lapses with its plan. A question whose plan ended otherwise is void.
 
     Returns how many questions and plans ended.
     """
     with transaction.atomic():
-        ended = _void(at=at)
-        over = Approval.objects.select_for_update(skip_locked=True, of=("self",)).filter(
-            state=ApprovalState.OPEN, until__lte=at
-        )
+        ended = 0
+        for question in _claim(_idle()):
+            plan = _its_plan(question)
+            because = plan.ended_because or _("the plan is %(state)s") % {"state": plan.get_state_display()}
+            _end(question, ApprovalState.VOID, because=because, event=Event.APPROVAL_VOID, at=at)
+            ended += 1
         because = _("nobody, or too few, answered in time; silence means no")
-        for question in over.select_related("account", "user"):
+        for question in _claim(_over(at=at)):
             if question.plan_id is not None:
                 plans.lapse(plan=_its_plan(question), because=because, at=at)
             _end(question, ApprovalState.LAPSED, because=because, event=Event.APPROVAL_LAPSED, at=at)
             ended += 1
         # What was never asked, since no opener ran in its time, ends too.
-        open_still = Approval.objects.filter(state=ApprovalState.OPEN, plan_id__isnull=False).values("plan_id")
-        for plan in plans.waiting().filter(until__lte=at).exclude(pk__in=open_still):
+        for plan in _never_asked(at=at):
             plans.lapse(plan=plan, because=because, at=at)
             ended += 1
     return ended
+
+
+def _claim(questions: QuerySet[Approval]) -> QuerySet[Approval]:
+    return questions.select_for_update(skip_locked=True, of=("self",)).select_related("account", "user")
 
 
 def _its_plan(question: Approval) -> Plan:
     if question.plan_id is None:
         raise LookupError(f"{question} is about no plan")
     return Plan.objects.get(pk=question.plan_id)
-
-
-def _void(*, at: datetime) -> int:
-    idle = Plan.objects.exclude(state__in=PLAN_WAITS)
-    orphans = Approval.objects.select_for_update(skip_locked=True, of=("self",)).filter(
-        state=ApprovalState.OPEN, plan_id__in=idle.values("pk")
-    )
-    ended = 0
-    for question in orphans.select_related("account", "user"):
-        plan = _its_plan(question)
-        because = plan.ended_because or _("the plan is %(state)s") % {"state": plan.get_state_display()}
-        _end(question, ApprovalState.VOID, because=because, event=Event.APPROVAL_VOID, at=at)
-        ended += 1
-    return ended

@@ -240,4 +240,6 @@ def progress(campaigns: Collection[UUID]) -> dict[UUID, Progress]:
         .values("campaign_id")
         .annotate(total=Count("id"), silent_people=silent, **counts)
     )
-    return {row["campaign_id"]: Progress(**{k: n for k, n in row.items() if k != "campaign_id"}) for row in rows}
+    return {
+        row["campaign_id"]: Progress(**{word: int(n) for word, n in row.items() if isinstance(n, int)}) for row in rows
+    }

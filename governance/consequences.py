@@ -23,11 +23,11 @@ from provisioning import plans
 from provisioning.models.plan import Plan
 
 
-class Stale(ValueError):  # noqa: N818  a sentence, as everywhere in this house
+class Stale(ValueError):
     """The question is no longer what the page showed; nothing was written."""
 
 
-class BadAnswer(ValueError):  # noqa: N818  a sentence, as everywhere in this house
+class BadAnswer(ValueError):
     """The answer lacks something, or names an end that can't be; the message says what to write."""
 
 

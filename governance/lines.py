@@ -26,7 +26,7 @@ ORDER = (OwnershipKind.PRIMARY, OwnershipKind.DEPUTY, OwnershipKind.TEAM, Owners
 _KEYS = frozenset({"kinds", "environment", "system", "privileged", "never_certified", "text"})
 
 
-class BadQuery(ValueError):  # noqa: N818  a sentence, as everywhere in this house
+class BadQuery(ValueError):
     """The filter of a campaign can't be understood; the message says what to write."""
 
 

@@ -320,19 +320,29 @@ def tell_reviewers(*, campaign: Campaign, at: datetime) -> int:
     return _tell_reviewers(campaign, stage="launched", at=at)
 
 
-def remind_reviewers(*, at: datetime) -> int:
-    """Whoever still has lines without an answer, three days and one day before the deadline, once each."""
+def _to_remind(*, at: datetime) -> list[tuple[Campaign, str]]:
     near = Campaign.objects.filter(
         state=CampaignState.RUNNING,
         deadline__gt=at,
         deadline__lte=at + REMINDERS[-1][0],
         launched_at__lte=at - REMIND_AFTER,
     )
-    told = 0
+    found = []
     for campaign in near:
         stage = next(word for ahead, word in REMINDERS if campaign.deadline - at <= ahead)
-        told += _tell_reviewers(campaign, stage=stage, at=at)
-    return told
+        if not Notice.objects.filter(dedupe_key__startswith=f"campaign:{campaign.pk}:{stage}:").exists():
+            found.append((campaign, stage))
+    return found
+
+
+def remind_reviewers(*, at: datetime) -> int:
+    """Whoever still has lines without an answer, three days and one day before the deadline, once each."""
+    return sum(_tell_reviewers(campaign, stage=stage, at=at) for campaign, stage in _to_remind(at=at))
+
+
+def has_something_to_tell(*, at: datetime) -> bool:
+    """Whether a finding or a reminder waits to be written, so that an idle tick writes nothing at all."""
+    return _untold().exists() or bool(_to_remind(at=at))
 
 
 def tell_escalated(*, campaign: Campaign, lines: int, at: datetime) -> int:

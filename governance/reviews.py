@@ -27,6 +27,7 @@ from accounts.models.finding import Finding, FindingKind
 from accounts.models.hold import Hold, HoldKind
 from accounts.models.user import User
 from accounts.rules import Refused, demand
+from accounts.states import FINDING_LIVE
 from audit.cause import current
 from audit.journal import Subject, record
 from audit.transitions import move
@@ -185,7 +186,7 @@ def certify(*, review: Review, user: User, reason: str, at: datetime, until: dat
 def _no_longer_ended(line: Review, *, at: datetime) -> None:
     """What is active here again is no longer "ended here, still active there"."""
     if Account.objects.filter(pk=line.account_id, state=AccountState.ACTIVE).exists():
-        wrong = Finding.objects.filter(kind=FindingKind.STILL_ACTIVE, subject_kind="review", subject_id=str(line.pk))
+        wrong = Finding.objects.filter(kind=FindingKind.STILL_ACTIVE, account=line.account_id, state__in=FINDING_LIVE)
         resolve(wrong.values_list("dedupe_key", flat=True), because=_("certified after all"), at=at)
 
 
@@ -274,11 +275,6 @@ def except_line(*, review: Review, user: User, reason: str, until: datetime, at:
 
 
 # -- what was read since
-
-
-def still_active_key(*, account: UUID, system: UUID) -> str:
-    """The dedupe key of "ended here, still active there"."""
-    return f"still_active:{system}:{account}"
 
 
 def standing(reviews: Collection[Review]) -> dict[UUID, Standing]:

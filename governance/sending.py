@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from django.core.mail import EmailMessage
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.findings import Wrong, open_or_raise, resolve
@@ -90,19 +91,20 @@ def _failed(notices: Sequence[Notice], error: Exception, *, at: datetime) -> int
     return len(over)
 
 
+def due(*, at: datetime) -> QuerySet[Notice]:
+    """Notices that are to be sent now, the oldest first."""
+    return Notice.objects.filter(sent_at__isnull=True, due_at__lte=at, tries__lt=MOST_TRIES).order_by("due_at", "id")
+
+
 def send_due(*, at: datetime, limit: int = BATCH) -> Sent:
     """Send one slice of what is due; rows that another sender holds are passed over. No more than 20 mails.
 
     A crash between sending and commit sends a mail twice, never none.
     """
-    due = (
-        Notice.objects.select_for_update(skip_locked=True, of=("self",))
-        .select_related("tenant")
-        .filter(sent_at__isnull=True, due_at__lte=at, tries__lt=MOST_TRIES)
-    )
+    claimed = due(at=at).select_for_update(skip_locked=True, of=("self",)).select_related("tenant")
     sent = failed = given_up = 0
     reached = set()
-    for notices in _mails(list(due.order_by("due_at", "id")[:limit])):
+    for notices in _mails(list(claimed[:limit])):
         try:
             _compose(notices).send()
         except (OSError, ValueError) as error:

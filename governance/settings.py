@@ -208,7 +208,8 @@ SCIM_SERVICE_PROVIDER = {
     "NETLOC": _public.netloc,
     "SCHEME": _public.scheme,
     "AUTHENTICATION_SCHEMES": [],
-    "AUTH_CHECK_MIDDLEWARE": "django.contrib.auth.middleware.AuthenticationMiddleware",
+    # The receiver asks for its tokens itself; the frame puts nothing around its dispatch.
+    "AUTH_CHECK_MIDDLEWARE": "provisioning.scim.authentication.pass_through",
     "EXPOSE_SCIM_EXCEPTIONS": False,
 }
 

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import DatabaseError, transaction
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
 from accounts import lifecycle
@@ -27,10 +28,11 @@ from governance.campaigns import subject
 from governance.models.approval import Approval, ApprovalKind, ApprovalState
 from governance.models.campaign import Campaign, CampaignState, Review, ReviewDecision, ReviewState, Silence
 from governance.states import CAMPAIGN, REVIEW, REVIEW_SETTLED, Event
+from provisioning.systems import still_active_key
 
 BATCH = 100
 # How long until a system that still shows an account as active is read again.
-READ_AGAIN_AFTER = timedelta(minutes=15)
+READ_AGAIN_AFTER = timedelta(hours=1)
 DUE_WITHIN = timedelta(days=1)
 AFTER_SLICE = crashpoints.point("campaign.slice_written", where="a slice of a campaign is settled, not committed")
 
@@ -49,13 +51,22 @@ class Settled:
 
 
 def due(*, at: datetime) -> list[UUID]:
-    """Campaigns past their deadline, and running ones with a line that waits to be read as off."""
-    running = Campaign.objects.filter(state=CampaignState.RUNNING)
-    over = running.filter(deadline__lte=at)
-    ending = running.filter(reviews__state=ReviewState.REVOKED)
-    settling = Campaign.objects.filter(state=CampaignState.SETTLING)
-    found = {*over.values_list("pk", flat=True), *ending.values_list("pk", flat=True)}
-    return sorted({*found, *settling.values_list("pk", flat=True)})
+    """Campaigns that there is something to do about: the deadline has passed, a line was read or excepted, all is settled."""
+    live = Campaign.objects.filter(state__in=[CampaignState.RUNNING, CampaignState.SETTLING])
+    lines = Review.objects.filter(campaign=OuterRef("pk"))
+    ended = lines.filter(state__in=[ReviewState.REVOKED, ReviewState.SILENT])
+    granted = Approval.objects.filter(
+        kind=ApprovalKind.EXCEPTION, state=ApprovalState.APPROVED, lasts_until__gt=at, review_id__isnull=False
+    )
+    found = live.filter(
+        Q(state=CampaignState.RUNNING, deadline__lte=at)
+        | Q(Exists(lines.filter(state=ReviewState.WAITING)), state=CampaignState.SETTLING)
+        | Q(~Exists(lines.exclude(state__in=REVIEW_SETTLED)), state=CampaignState.SETTLING)
+        # Read back since, or never to be: nothing more is due for it.
+        | Q(Exists(ended.filter(account__read_due_at__isnull=True)))
+        | Q(Exists(ended.filter(pk__in=granted.values("review_id"))))
+    )
+    return list(found.order_by("deadline", "id").values_list("pk", flat=True))
 
 
 def settle(*, campaign: Campaign, at: datetime, after: UUID | None = None, limit: int = BATCH) -> Settled:
@@ -227,13 +238,13 @@ def _findings(lines: Sequence[Review], standing: dict[UUID, reviews.Standing], *
     gone, wrongs = [], []
     for line in lines:
         places = standing[line.pk]
-        gone += [reviews.still_active_key(account=line.account_id, system=place.system) for place in places.off]
+        gone += [still_active_key(place.system, line.account_id) for place in places.off]
         if not _is_ended(line):
             continue
         wrongs += [
             Wrong(
                 kind=FindingKind.STILL_ACTIVE,
-                key=reviews.still_active_key(account=line.account_id, system=place.system),
+                key=still_active_key(place.system, line.account_id),
                 title=_("%(name)s is suspended here, still active at %(system)s")
                 % {"name": line.account.user_name, "system": place.name},
                 severity=Severity.HIGH,

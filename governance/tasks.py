@@ -50,6 +50,15 @@ def each_tenant(name: str, work: Callable[[Tenant], None]) -> None:
         raise TenantsFailed(f"{name} failed for {', '.join(failed)}; see the log")
 
 
+def _once(name: str, tenant: Tenant, *, is_due: Callable[[datetime], bool], act: Callable[[datetime], object]) -> None:
+    """One transaction with its own cause, if there is anything to do: an idle tick leaves no row."""
+    with scope(tenant=tenant.pk):
+        if not is_due(_now()):
+            return
+    with scope(tenant=tenant.pk, cause=_cause(name)):
+        act(_now())
+
+
 def _slices(name: str, tenant: Tenant, slice_of: Callable[[datetime], bool]) -> None:
     """Slice after slice, each a transaction with its own cause, until one says that nothing is left or time is over."""
     end = time.monotonic() + SLICE_SECONDS
@@ -59,24 +68,32 @@ def _slices(name: str, tenant: Tenant, slice_of: Callable[[datetime], bool]) -> 
             more = slice_of(_now())
 
 
-@shared_task
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
 def open_approvals() -> None:
     """A question for every plan that waits for people."""
 
     def one(tenant: Tenant) -> None:
-        with scope(tenant=tenant.pk, cause=_cause("approvals opener")):
-            approvals.open_for_plans(at=_now())
+        _once(
+            "approvals opener",
+            tenant,
+            is_due=lambda at: approvals.to_ask(at=at).exists(),
+            act=lambda at: approvals.open_for_plans(at=at),
+        )
 
     each_tenant("governance.tasks.open_approvals", one)
 
 
-@shared_task
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
 def lapse_approvals() -> None:
     """Silence means no: what is past its time ends."""
 
     def one(tenant: Tenant) -> None:
-        with scope(tenant=tenant.pk, cause=_cause("approvals clock")):
-            approvals.lapse_due(at=_now())
+        _once(
+            "approvals clock",
+            tenant,
+            is_due=lambda at: approvals.has_something_to_lapse(at=at),
+            act=lambda at: approvals.lapse_due(at=at),
+        )
 
     each_tenant("governance.tasks.lapse_approvals", one)
 
@@ -95,28 +112,38 @@ def _settle(tenant: Tenant) -> None:
         _slices("campaign sweep", tenant, one_slice)
 
 
-@shared_task
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
 def settle_campaigns() -> None:
     """What the deadline of a campaign leaves, and what has been read as off since."""
     each_tenant("governance.tasks.settle_campaigns", _settle)
 
 
-@shared_task
+def _write(tenant: Tenant) -> None:
+    with scope(tenant=tenant.pk):
+        if not notices.has_something_to_tell(at=_now()):
+            return
+
+    def one_slice(at: datetime) -> bool:
+        notices.remind_reviewers(at=at)
+        return notices.write_for_findings(at=at) > 0
+
+    _slices("notice writer", tenant, one_slice)
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
 def write_notices() -> None:
     """Notices of findings that nobody was told of, and reminders of reviews."""
-
-    def one(tenant: Tenant) -> None:
-        _slices("notice writer", tenant, lambda at: notices.write_for_findings(at=at) > 0)
-        _slices("notice writer", tenant, lambda at: notices.remind_reviewers(at=at) < 0)
-
-    each_tenant("governance.tasks.write_notices", one)
+    each_tenant("governance.tasks.write_notices", _write)
 
 
-@shared_task
+def _send(tenant: Tenant) -> None:
+    with scope(tenant=tenant.pk):
+        if not sending.due(at=_now()).exists():
+            return
+    _slices("mail sender", tenant, lambda at: sending.send_due(at=at).sent > 0)
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
 def send_notices() -> None:
     """Mails that are due."""
-
-    def one(tenant: Tenant) -> None:
-        _slices("mail sender", tenant, lambda at: sending.send_due(at=at).sent > 0)
-
-    each_tenant("governance.tasks.send_notices", one)
+    each_tenant("governance.tasks.send_notices", _send)

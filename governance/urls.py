@@ -1,15 +1,19 @@
 """All addresses. Those of a tenant's pages are reached below `/t/<slug>/`, which `governance.middleware` takes off."""
 
 from django.contrib import admin
-from django.urls import include, path
+from django.urls import include, path, re_path
 
 from governance.api import health
 from governance.portal import sign_in
+from provisioning.scim.views import NowhereView
 
 urlpatterns = [
     # Probes: no sign-in, no tenant.
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    # SCIM: its token says which tenant. Whatever lies beside it is answered in SCIM too, never in HTML.
+    path("scim/v2/", include("provisioning.scim.urls")),
+    re_path(r"^scim/", NowhereView.as_view()),
     # Getting in and out: no tenant.
     path("", sign_in.chooser, name="chooser"),
     path("login/", sign_in.SignIn.as_view(), name="login"),

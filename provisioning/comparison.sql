@@ -4,12 +4,16 @@
 -- name: matched
 -- What was staged, with the living resource of ours that it is. Two halves: an OR could be neither looked up nor hashed.
 WITH matched AS (
-  SELECT s.*, r.remote_id, r.active, r.name AS there, r.name_key AS there_key, r.document AS seen
+  SELECT s.id, s.resource_type, s.account_id, s.group_id, s.name, s.name_key, s.display_name_key, s.wants_active,
+         s.made_at, s.changed_at,
+         r.remote_id, r.active, r.name AS there, r.name_key AS there_key, r.document AS seen
     FROM provisioning_stagedresource r JOIN provisioning_shadow s
       ON s.resource_type = r.resource_type AND s.external_id = r.remote_id
    WHERE r.snapshot_id = %(snapshot)s AND s.system_id = %(system)s AND s.ended_at IS NULL AND s.external_id <> ''
   UNION ALL
-  SELECT s.*, r.remote_id, r.active, r.name, r.name_key, r.document
+  SELECT s.id, s.resource_type, s.account_id, s.group_id, s.name, s.name_key, s.display_name_key, s.wants_active,
+         s.made_at, s.changed_at,
+         r.remote_id, r.active, r.name, r.name_key, r.document
     FROM provisioning_stagedresource r JOIN provisioning_shadow s
       ON s.resource_type = r.resource_type AND s.name_key = r.name_key
    WHERE r.snapshot_id = %(snapshot)s AND s.system_id = %(system)s AND s.ended_at IS NULL AND s.external_id = ''
@@ -31,9 +35,9 @@ SELECT m.account_id, m.remote_id, a.user_name, a.state, a.is_privileged, m.activ
 -- Names that differ, of what has not ended.
 SELECT m.resource_type, m.account_id, m.group_id, m.id AS shadow_id, m.remote_id, m.name, m.there,
        m.name_key <> m.there_key AS is_renamed,
-       coalesce(m.document->>'displayName', '') AS displayed, m.seen->>'displayName' AS displayed_there,
+       coalesce(s.document->>'displayName', '') AS displayed, m.seen->>'displayName' AS displayed_there,
        coalesce(m.seen->>'displayNameKey', '') NOT IN ('', m.display_name_key) AS is_displayed_otherwise
-  FROM matched m LEFT JOIN accounts_account a ON a.id = m.account_id
+  FROM matched m JOIN provisioning_shadow s ON s.id = m.id LEFT JOIN accounts_account a ON a.id = m.account_id
  WHERE m.changed_at <= %(since)s AND coalesce(a.state, 'active') NOT IN ('deprovisioned', 'archived')
    AND (m.name_key <> m.there_key OR coalesce(m.seen->>'displayNameKey', '') NOT IN ('', m.display_name_key))
  ORDER BY m.name_key, m.id

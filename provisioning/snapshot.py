@@ -43,12 +43,17 @@ PAGE_STAGED = crashpoints.point("snapshot.page_staged", where="a page and its cu
 PAGE_WRITTEN = crashpoints.point("snapshot.page_written", where="a page and its cursor are committed")
 
 
-class LeaseLost(RuntimeError):  # noqa: N818  a sentence, as everywhere in this house
+class LeaseLost(RuntimeError):
     """Somebody else works on this run now, or it has ended: nothing was written."""
 
 
-class StopAsked(RuntimeError):  # noqa: N818  a sentence, as everywhere in this house
+class StopAsked(RuntimeError):
     """Somebody asked for the run to stop after the page at hand: it was written, no other is read."""
+
+
+def cause(run: UUID) -> Cause:
+    """Why a run writes. A new one for each transaction."""
+    return Cause(kind=CauseKind.TASK, actor="reconciliation", subject=str(run), reason="a system is read")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,8 +67,7 @@ class Work:
     @contextmanager
     def writing(self) -> Iterator[Run]:
         """A scope in which the run is locked and still ours. Raises `LeaseLost` before anything is written."""
-        cause = Cause(kind=CauseKind.TASK, actor="reconciliation", subject=str(self.run), reason="a system is read")
-        with scope(tenant=self.tenant, cause=cause):
+        with scope(tenant=self.tenant, cause=cause(self.run)):
             run = Run.objects.select_for_update(of=("self",)).select_related("system").filter(pk=self.run).first()
             if run is None or run.lease != self.lease or run.state != RunState.RUNNING:
                 raise LeaseLost("another worker has taken this run, or it has ended")
@@ -88,7 +92,7 @@ def begin(*, run: Run, at: datetime) -> Snapshot:
 
 
 def read_pages(*, work: Work, go_on: Callable[[], bool]) -> bool:
-    """Read and stage pages while `go_on` says so. True when the last page is staged; safe to call again at any time.
+    """Read and stage pages, at least one, while `go_on` says so. True when the last page is staged; safe to call again at any time.
 
     Opens its own scopes, and none while it waits for the network. Raises an `EgressError` with a sentence for people,
     `LeaseLost`, or `StopAsked`.
@@ -101,13 +105,15 @@ def read_pages(*, work: Work, go_on: Callable[[], bool]) -> bool:
     place: _Place | None = _Place(snapshot.resource_type, snapshot.next_index)
     with systems.reader(connection) as client:
         directory = Directory(client, max_wait_seconds=PATIENCE)
-        while place is not None and go_on():
+        while place is not None:
             page = next(
                 directory.pages(ENDPOINTS[place.resource_type], count=connection.page_size, start_index=place.index)
             )
             crashpoints.here(PAGE_READ)
             place = _keep(work, place, page)
             crashpoints.here(PAGE_WRITTEN)
+            if not go_on():
+                break
     return place is None
 
 

@@ -48,11 +48,11 @@ _CHANGEABLE = frozenset({
 })  # fmt: skip
 
 
-class BadSystem(ValueError):  # noqa: N818  a sentence, as everywhere in this house
+class BadSystem(ValueError):
     """What was asked for a system, connection or token can't be so; the message says what to do."""
 
 
-class SecretUnreadable(RuntimeError):  # noqa: N818  a sentence, as everywhere in this house
+class SecretUnreadable(RuntimeError):
     """A stored secret was encrypted under a key that is no longer configured."""
 
 

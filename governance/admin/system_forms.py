@@ -3,6 +3,7 @@
 import re
 from datetime import date, datetime, time, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from django import forms
@@ -14,7 +15,7 @@ from accounts.models.system import ReactivationPolicy, SystemKind
 from governance.pages import ReasonForm, plain
 from provisioning import systems
 from provisioning.connectors.egress import EgressError, Origin
-from provisioning.models.connection import Connection, Connector
+from provisioning.models.connection import Connection
 from provisioning.systems import MOST_GRACE, TokenMay
 
 LONGEST_TOKEN = timedelta(days=366)
@@ -148,9 +149,7 @@ class ConnectionForm(ReasonForm):
         max_value=100,
         initial=10,
     )
-    page_size = forms.IntegerField(
-        label=gettext_lazy("Accounts per page"), min_value=1, max_value=1_000, initial=100
-    )
+    page_size = forms.IntegerField(label=gettext_lazy("Accounts per page"), min_value=1, max_value=1_000, initial=100)
     field_order = (
         "base_url", "secret", "forget", "canary_user_name", "cadence_minutes", "freshness_minutes", "shrink_percent",
         "page_size", "reason",
@@ -177,8 +176,10 @@ class ConnectionForm(ReasonForm):
     def clean(self) -> dict[str, Any]:
         """Refuse a new origin for the stored token: a token is sent to the origin it was entered for alone."""
         cleaned: dict[str, Any] = super().clean() or self.cleaned_data
-        kept = self.existing is not None and self.existing.secret and not cleaned.get("secret")
-        if kept and not cleaned.get("forget") and self._is_elsewhere(cleaned.get("base_url", "")):
+        if cleaned.get("forget") and cleaned.get("secret"):
+            self.add_error("forget", _("Either enter a new token or forget the stored one."))
+        is_kept = self.existing is not None and self.existing.secret and not cleaned.get("secret")
+        if is_kept and not cleaned.get("forget") and self._is_elsewhere(cleaned.get("base_url", "")):
             self.add_error("secret", _("Enter the token for the new address: the stored one goes to its own alone."))
         return cleaned
 
@@ -190,16 +191,14 @@ class ConnectionForm(ReasonForm):
         except EgressError:
             # The verb says what is wrong with it.
             return False
-        return new.root != Origin.parse(self.existing.base_url, policy=systems.egress_policy()).root
-
-    def changes(self) -> dict[str, Any]:
-        """The arguments of `systems.change_connection`, without a secret that stays."""
-        values = {k: v for k, v in self.cleaned_data.items() if k not in {"reason", "forget", "secret"}}
-        if self.cleaned_data["secret"] or self.cleaned_data.get("forget"):
-            values["secret"] = self.cleaned_data["secret"]
-        return values
+        # What is stored was normalised when it was stored.
+        stored = urlsplit(self.existing.base_url)
+        return new.root != f"{stored.scheme}://{stored.netloc}"
 
 
-def is_read(connection: Connection | None) -> bool:
-    """Whether anything is read there at all."""
-    return connection is not None and connection.connector != Connector.NONE
+def changes_of(cleaned: dict[str, Any]) -> dict[str, Any]:
+    """The arguments of `systems.change_connection` from a cleaned `ConnectionForm`, without a secret that stays."""
+    values = {k: v for k, v in cleaned.items() if k not in {"reason", "forget", "secret"}}
+    if cleaned["secret"] or cleaned.get("forget"):
+        values["secret"] = cleaned["secret"]
+    return values

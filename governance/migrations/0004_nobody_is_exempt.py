@@ -93,11 +93,11 @@ BEGIN
      OR EXISTS (SELECT 1 FROM governance_answer WHERE approval_id = NEW.approval_id AND NOT is_yes) THEN
     RAISE EXCEPTION 'the question % has not been answered so', NEW.approval_id USING ERRCODE = 'RC021';
   END IF;
-  IF NOT CASE NEW.act
+  IF NOT (CASE NEW.act
        WHEN 'reactivate' THEN question.kind = 'reactivation' AND question.account_id = NEW.account_id
          AND EXISTS (SELECT 1 FROM provisioning_plan p WHERE p.id = question.plan_id AND p.tenant_id = NEW.tenant_id
                        AND p.account_id = NEW.account_id AND p.epoch = NEW.epoch AND p.digest = question.plan_digest)
-       ELSE question.kind = 'plan' AND question.plan_id = NEW.plan_id AND question.plan_digest = NEW.plan_hash END THEN
+       ELSE question.kind = 'plan' AND question.plan_id = NEW.plan_id AND question.plan_digest = NEW.plan_hash END) THEN
     RAISE EXCEPTION 'the question % was about something else', NEW.approval_id USING ERRCODE = 'RC025';
   END IF;
   RETURN NEW;

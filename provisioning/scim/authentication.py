@@ -13,6 +13,7 @@ from urllib.parse import unquote_plus
 
 from django.http import HttpRequest
 
+from accounts.models.system import System
 from audit.scope import scope
 from provisioning import systems
 from provisioning.models.connection import SystemToken
@@ -40,6 +41,7 @@ class Caller:
     """A token that is accepted, and its secret for as long as the request lasts."""
 
     token: SystemToken
+    system: System
     secret: str = field(repr=False)
 
     def demand(self, word: TokenMay) -> None:
@@ -60,7 +62,9 @@ def authenticate(request: HttpRequest, *, at: datetime, path: str) -> Caller:
             systems.record_refused(refused=found, method=request.method or "", path=path, remote=remote(request))
     if isinstance(found, Refused):
         raise unauthorized()
-    return Caller(token=found, secret=presented.split("_", 2)[2])
+    with scope(tenant=found.tenant_id):
+        system = System.objects.select_related("tenant").get(pk=found.system_id)
+    return Caller(token=found, system=system, secret=presented.split("_", 2)[2])
 
 
 def remote(request: HttpRequest) -> str:

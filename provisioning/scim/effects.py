@@ -23,7 +23,6 @@ from provisioning.scim.metadata.catalogue import USER
 from provisioning.scim.metadata.schema import ResourceType
 from provisioning.scim.parsing.change import account_change, group_change
 from provisioning.scim.parsing.normal import Normal, check_immutable, keep_immutable, normalise
-from provisioning.scim.parsing.notes import Notes
 from provisioning.scim.patch.engine import apply
 from provisioning.scim.patch.groups import apply_group
 from provisioning.scim.patch.operations import read_patch
@@ -37,7 +36,7 @@ _UNIQUE_VIOLATION = "23505"
 _PASSING = frozenset({"40P01", "40001", "55P03"})
 
 
-class TryAgain(Exception):  # noqa: N818  a sentence, as everywhere in this house
+class TryAgain(Exception):
     """The database asks to run the whole transaction again."""
 
 
@@ -150,7 +149,7 @@ def matches(header: str, tag: str) -> bool:
 
 def _full(asked: Asked, body: Mapping[str, Any]) -> tuple[Normal, tuple[Coercion, ...]]:
     plain, coercions = coerce_resource(body, asked.resource_type)
-    notes: Notes = list(coercions)
+    notes = list(coercions)
     normal = normalise(plain, asked.resource_type, notes)
     return normal, tuple(notes)
 
@@ -165,6 +164,11 @@ def _take(asked: Asked, shadow: Shadow, change: Change) -> Taken:
     if isinstance(change, AccountChange):
         return intake.change_account(sender=asked.sender, shadow=shadow, change=change, at=asked.at)
     return group_intake.change_group(sender=asked.sender, shadow=shadow, change=change, at=asked.at)
+
+
+def unavailable() -> ScimError:
+    """503: the database gave the transaction up several times, for reasons that pass. Nothing took effect."""
+    return ScimError(503, None, "The server is busy with other changes; try again.", headers={"Retry-After": "1"})
 
 
 def translated(error: Exception) -> ScimError | None:

@@ -1,57 +1,267 @@
-"""The addresses of the receiver: django-scim2's views, with our methods and one transaction around each request.
+"""The addresses of the receiver: django-scim2's views with our methods; what surrounds them is in `receiving`."""
 
-A request that could change something runs so: token, one transaction with its cause, a savepoint for the effect, the
-Exchange at the end, and the answer after the commit. A refusal rolls back to the savepoint and is an Exchange too. A
-read opens the tenant without a cause and leaves a row in a ring.
-"""
-
-import time
-import traceback
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Collection
 from typing import Any, ClassVar
-from uuid import UUID
 
-import structlog
-from django.core.exceptions import SuspiciousOperation
-from django.db import DataError, connection, transaction
-from django.http import HttpRequest, HttpResponse, UnreadablePostError
-from django.http.request import RawPostDataException
-from django.utils import timezone
-from django.utils.decorators import method_decorator
-from django.views.decorators.csrf import csrf_exempt
+from django.db import DataError
+from django.http import HttpRequest, HttpResponse
 from django_scim import views as frame
 
-from accounts.models.system import System
-from audit.crashpoints import here, point
-from audit.models import Cause, CauseKind
-from audit.scope import scope
 from provisioning import systems
-from provisioning.changes import Outcome
 from provisioning.intake import Sender
+from provisioning.models.exchange import Exchange
+from provisioning.models.shadow import Shadow
 from provisioning.scim import effects, recording
-from provisioning.scim.answers import Answer, base_url, refusal
-from provisioning.scim.authentication import Caller, authenticate, refuse_credentials, remote
-from provisioning.scim.effects import Asked, Done, TryAgain, translated
-from provisioning.scim.errors import (
-    ScimError,
-    forbidden,
-    internal,
-    invalid_filter,
-    invalid_value,
-    method_not_allowed,
-    not_found,
-    not_implemented,
-    too_large,
-)
+from provisioning.scim.answers import Answer, refusal
+from provisioning.scim.effects import Asked, Done
+from provisioning.scim.errors import ScimError, forbidden, invalid_filter, not_found
 from provisioning.scim.keeping import kept_patch, kept_resource
 from provisioning.scim.listing import find
 from provisioning.scim.metadata import discovery
 from provisioning.scim.metadata.catalogue import GROUP, USER
-from provisioning.scim.metadata.discovery import MAX_BODY_BYTES, list_response
 from provisioning.scim.metadata.schema import ResourceType
 from provisioning.scim.parsing.body import load
-from provisioning.scim.projection import Listing, read_listing, read_projection, read_search
+from provisioning.scim.projection import Listing, Projection, read_listing, read_projection, read_search
+from provisioning.scim.receiving import Receiver, path_id
 from provisioning.scim.recording import Attempt
-from provisioning.scim.resources import gather, living, rendered
-from provisioning.systems import TokenMay
+from provisioning.scim.resources import gather, living, location, rendered, version
+
+_BODIES = frozenset({"POST", "PUT", "PATCH"})
+_PROJECTING = frozenset({"attributes", "excludedattributes"})
+
+
+class ResourceReceiver(Receiver):
+    """What Users and Groups have in common: reading one, or a page."""
+
+    resource_type: ClassVar[ResourceType]
+
+    def parameters(self) -> dict[str, list[str]]:
+        """The query, each parameter with its values. Raises invalidFilter for what no database can compare."""
+        found = {name: [str(value) for value in values] for name, values in self.request.GET.lists()}
+        if any("\x00" in value for values in found.values() for value in values):
+            raise invalid_filter("A parameter has a NUL character.")
+        return found
+
+    def page(self, listing: Listing) -> Answer:
+        """One page as a ListResponse (RFC 7644 section 3.4.2): one count, one page, whatever their size."""
+        try:
+            total, shadows = find(listing, system=self.caller.system, resource_type=self.resource_type, at=self.at)
+        except DataError:
+            raise invalid_filter("The filter compares what can't be compared.") from None
+        resources = self.render(shadows, listing.projection)
+        return Answer(status=200, body=discovery.list_response(resources, total=total, start=listing.page.start))
+
+    def render(self, shadows: Collection[Shadow], projection: Projection) -> list[dict[str, Any]]:
+        """A page of resources."""
+        around = gather(shadows, system=self.caller.system, projection=projection, base=self.base)
+        return [rendered(one, around, base=self.base, at=self.at, projection=projection) for one in shadows]
+
+
+class ResourceView(ResourceReceiver):
+    """`/Users` and `/Users/{id}`, `/Groups` and `/Groups/{id}`."""
+
+    body: dict[str, Any]
+
+    def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        """A list and a resource answer different methods."""
+        super().setup(request, *args, **kwargs)
+        one = kwargs.get(self.lookup_url_kwarg)
+        self.http_method_names = ["get", "head", "put", "patch", "delete"] if one else ["get", "head", "post"]
+
+    def get(self, _request: HttpRequest, uuid: str | None = None) -> HttpResponse:
+        """One resource, or a page of them."""
+        return self.answering(lambda: self._one(uuid) if uuid else self._many())
+
+    def post(self, _request: HttpRequest, **_kwargs: Any) -> HttpResponse:
+        """Make a resource."""
+        return self.answering(lambda: self._done(lambda asked: effects.create(asked, self.body)))
+
+    def put(self, _request: HttpRequest, **_kwargs: Any) -> HttpResponse:
+        """Replace a resource."""
+        return self.answering(lambda: self._done(lambda asked: effects.replace(asked, self.body)))
+
+    def patch(self, _request: HttpRequest, **_kwargs: Any) -> HttpResponse:
+        """Change a resource."""
+        return self.answering(lambda: self._done(lambda asked: effects.patch(asked, self.body)))
+
+    def delete(self, _request: HttpRequest, **_kwargs: Any) -> HttpResponse:
+        """End a resource."""
+        return self.answering(lambda: self._done(effects.end))
+
+    def read_body(self, request: HttpRequest, attempt: Attempt) -> None:
+        """The body's JSON; its digest is of the value, so that a repeat may order its members as it likes."""
+        if attempt.method not in _BODIES:
+            return
+        self.body = load(self.raw, content_type=request.headers.get("Content-Type"))
+        attempt.digest = recording.keyed_digest(attempt.method, attempt.path, recording.canonical(self.body))
+        keep = kept_patch if attempt.method == "PATCH" else kept_resource
+        attempt.request = keep(self.body, self.resource_type)
+
+    def answer_again(self, earlier: Exchange) -> Answer:
+        """The resource as it is now."""
+        shadow = self._living(str(earlier.resource_id))
+        return effects.resource(self._asked(earlier.pk), shadow, status=earlier.status)
+
+    def _asked(self, exchange_id: Any) -> Asked:
+        system, parameters = self.caller.system, self.parameters()
+        people = systems.requesters(system=system, at=self.at)
+        return Asked(
+            sender=Sender(system=system, asked_by=system.name, exchange_id=exchange_id, requesters=frozenset(people)),
+            resource_type=self.resource_type,
+            at=self.at,
+            base=self.base,
+            projection=read_projection(parameters, self.resource_type),
+            is_projected=any(name.lower() in _PROJECTING for name in parameters),
+            id=path_id(self.kwargs.get(self.lookup_url_kwarg)),
+            if_match=self.request.headers.get("If-Match"),
+        )
+
+    def _done(self, effect: Callable[[Asked], Done]) -> Answer:
+        attempt = self.attempt
+        if attempt is None:
+            raise RuntimeError("a write outside of an exchange")
+        done = effect(self._asked(attempt.id))
+        attempt.took(done.taken)
+        attempt.coercions = done.coercions
+        return done.answer
+
+    def _living(self, text: str) -> Shadow:
+        found = path_id(text)
+        own = living(self.caller.system).filter(resource_type=self.resource_type.name)
+        shadow = own.filter(pk=found).first() if found else None
+        if shadow is None:
+            raise not_found()
+        return shadow
+
+    def _one(self, text: str) -> Answer:
+        projection = read_projection(self.parameters(), self.resource_type)
+        shadow = self._living(text)
+        around = gather([shadow], system=self.caller.system, projection=projection, base=self.base)
+        tag = version(shadow, around, at=self.at)
+        headers = {"Location": location(shadow, self.base), "ETag": tag}
+        wanted = self.request.headers.get("If-None-Match")
+        if wanted is not None and effects.matches(wanted, tag):
+            return Answer(status=304, headers=headers)
+        body = rendered(shadow, around, base=self.base, at=self.at, projection=projection, in_full=True)
+        return Answer(status=200, body=body, headers=headers)
+
+    def _many(self) -> Answer:
+        return self.page(read_listing(self.parameters(), self.resource_type))
+
+
+class UsersView(ResourceView, frame.UsersView):
+    """Accounts, as this system knows them."""
+
+    endpoint = "/Users"
+    resource_type = USER
+
+
+class GroupsView(ResourceView, frame.GroupsView):
+    """Groups, as this system knows them."""
+
+    endpoint = "/Groups"
+    resource_type = GROUP
+
+
+class SearchReceiver(ResourceReceiver):
+    """A list asked for by POST, so that no filter stands in an address (RFC 7644 section 3.4.3). It changes nothing."""
+
+    only_reads = True
+
+    def post(self, request: HttpRequest, **_kwargs: Any) -> HttpResponse:
+        """One page."""
+        return self.answering(lambda: self._search(request))
+
+    def _search(self, request: HttpRequest) -> Answer:
+        body = load(self.raw, content_type=request.headers.get("Content-Type"))
+        return self.page(read_search(body, self.resource_type))
+
+
+class UserSearchView(SearchReceiver, frame.UserSearchView):
+    """`/Users/.search`."""
+
+    endpoint = "/Users/.search"
+    resource_type = USER
+
+
+class GroupSearchView(SearchReceiver, frame.GroupSearchView):
+    """`/Groups/.search`."""
+
+    endpoint = "/Groups/.search"
+    resource_type = GROUP
+
+
+class DiscoveryReceiver(Receiver):
+    """What the server can do. Paging, sorting and projection have no effect here (RFC 7644 section 4)."""
+
+    def discovered(self, make: Callable[[], dict[str, Any]]) -> HttpResponse:
+        """The answer, unless a filter is asked for, which is forbidden."""
+
+        def answer() -> Answer:
+            if any(name.lower() == "filter" for name in self.request.GET):
+                raise forbidden("Discovery can't be filtered.")
+            return Answer(status=200, body=make())
+
+        return self.answering(answer)
+
+
+class ServiceProviderConfigView(DiscoveryReceiver, frame.ServiceProviderConfigView):
+    """`/ServiceProviderConfig`."""
+
+    endpoint = "/ServiceProviderConfig"
+    http_method_names: ClassVar = ["get", "head"]
+
+    def get(self, _request: HttpRequest) -> HttpResponse:
+        """What is supported."""
+        return self.discovered(lambda: discovery.service_provider_config_json(self.base, etag=True, sort=True))
+
+
+class ResourceTypesView(DiscoveryReceiver, frame.ResourceTypesView):
+    """`/ResourceTypes` and `/ResourceTypes/{name}`."""
+
+    endpoint = "/ResourceTypes"
+    http_method_names: ClassVar = ["get", "head"]
+
+    def get(self, _request: HttpRequest, uuid: str | None = None) -> HttpResponse:
+        """All, or one by its name."""
+        if uuid:
+            return self.discovered(lambda: discovery.resource_type_json(uuid, self.base))
+        return self.discovered(lambda: discovery.resource_types_json(self.base))
+
+
+class SchemasView(DiscoveryReceiver, frame.SchemasView):
+    """`/Schemas` and `/Schemas/{urn}`."""
+
+    endpoint = "/Schemas"
+    http_method_names: ClassVar = ["get", "head"]
+
+    def get(self, _request: HttpRequest, uuid: str | None = None) -> HttpResponse:
+        """All, or one by its URN."""
+        if uuid:
+            return self.discovered(lambda: discovery.schema_json(uuid, self.base))
+        return self.discovered(lambda: discovery.schemas_json(self.base))
+
+
+class UnsupportedView(Receiver):
+    """What RFC 7644 describes and this server does not do yet: 501, with a body."""
+
+    implemented = False
+
+
+class NowhereView(Receiver):
+    """Any other address: a token first, then 404."""
+
+    http_method_names: ClassVar = ["get", "head", "post", "put", "patch", "delete", "options", "trace"]
+
+    def _nowhere(self, *_args: Any, **_kwargs: Any) -> HttpResponse:
+        def refuse() -> Answer:
+            raise not_found("There is no such address.")
+
+        return self.answering(refuse)
+
+    get = post = put = patch = delete = options = trace = http_method_not_allowed = _nowhere
+
+
+def refuse(error: ScimError) -> HttpResponse:
+    """A refusal for whoever answers below `/scim/` before a view could, such as the handler of a wrong host."""
+    return refusal(error).http()

@@ -13,7 +13,7 @@ from django.urls import include, path, reverse
 
 from accounts import people
 from accounts.models import RoleName, Tenant, User
-from accounts.rules import Refused, Ruling, Word
+from accounts.rules import Refused, Word
 from accounts.tenants import make as make_tenant_row
 from audit.cause import current, current_or_none, current_tenant
 from audit.models import CauseKind
@@ -24,6 +24,8 @@ from tests.conftest import AT, a_cause
 
 if TYPE_CHECKING:
     from uuid import UUID
+
+    from django.test import Client
 
 PASSWORD = "a long enough secret"
 
@@ -36,6 +38,13 @@ def a_user(name: str, *roles: RoleName, tenant: Tenant | None = None, **values: 
         for role in roles:
             people.grant_role(user=user, name=role, tenant=tenant, by_setup=True, at=AT)
     return User.objects.get(pk=user.pk)
+
+
+def enter(client: Client, user: User) -> Client:
+    """The client signed in as the user. Signing in writes the last sign-in, so it has a cause."""
+    with scope(cause=a_cause(kind=CauseKind.SIGN_IN)):
+        client.force_login(user)
+    return client
 
 
 def told(request: PageRequest) -> HttpResponse:
@@ -185,5 +194,5 @@ urlpatterns = [
     path("my/", include([path("", told, name="my")])),
     path("api/v1/", include([path("told/", told), path("write/<str:then>/", write), path("guarded/", guarded)])),
     path("admin/records/", admin.site.urls),
-    *[p for p in own if str(p.pattern) not in {"admin/", "my/", "api/v1/", "admin/records/"}],
+    *[p for p in own if str(p.pattern) not in {"admin/", "my/", "api/v1/", "admin/records/", "scim/v2/", "^scim/"}],
 ]

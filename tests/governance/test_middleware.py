@@ -10,18 +10,19 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import structlog
 from django.db import connection
-from django.test import Client
 from django.urls import get_script_prefix
 
 from accounts.models import Account, RoleName, Tenant, User
 from audit.models import Cause, JournalEntry
 from audit.scope import scope
 from governance.middleware import NAVIGATION, OWN_NAVIGATION, loggable
-from tests.conftest import a_cause
-from tests.governance.shell import a_user
+from tests.conftest import AT, a_cause
+from tests.governance.shell import a_user, enter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from django.test import Client
 
 pytestmark = [pytest.mark.face, pytest.mark.urls("tests.governance.shell"), pytest.mark.django_db]
 
@@ -33,8 +34,7 @@ def security(tenant: Tenant) -> User:
 
 @pytest.fixture
 def signed_in(client: Client, security: User) -> Client:
-    client.force_login(security)
-    return client
+    return enter(client, security)
 
 
 def slugs() -> set[str]:
@@ -157,7 +157,7 @@ def test_nothing_global_is_served_below_a_tenant(signed_in: Client, path: str) -
 def test_the_root_of_a_tenant_leads_to_its_first_page(signed_in: Client, client: Client, tenant: Tenant) -> None:
     assert signed_in.get("/t/acme")["Location"] == "/t/acme/"
     assert signed_in.get("/t/acme/")["Location"] == "/t/acme/admin/front/"
-    client.force_login(a_user("k.osei", RoleName.OWNER, tenant=tenant))
+    enter(client, a_user("k.osei", RoleName.OWNER, tenant=tenant))
     assert client.get("/t/acme/")["Location"] == "/t/acme/my/"
 
 
@@ -182,12 +182,12 @@ def test_a_page_of_no_tenant_sees_none(signed_in: Client) -> None:
 
 @pytest.mark.parametrize(("state", "status"), [("active", 200), ("deprovisioned", 403), ("pending", 403)])
 def test_roles_give_nothing_to_somebody_whose_account_here_is_not_active(
-    signed_in: Client, security: User, tenant: Tenant, at: dt.datetime, state: str, status: int
+    signed_in: Client, security: User, tenant: Tenant, state: str, status: int
 ) -> None:
     with scope(tenant=tenant.pk, cause=a_cause()):
         Account.objects.create(
             tenant=tenant, user_name="l.chen", user_name_key="l.chen", identity=security.identity, state=state,
-            state_since=at, made_at=at, was_active=state == "active",
+            state_since=AT, made_at=AT, was_active=state == "active",
         )  # fmt: skip
     answer = signed_in.post("/t/acme/admin/write/ok/")
     assert answer.status_code == status
@@ -203,7 +203,7 @@ def test_a_page_costs_the_same_few_queries_for_many_roles(
     user = a_user("many", *RoleName, tenant=tenant)
     for number in range(5):
         a_user(f"other{number}", RoleName.SECURITY, tenant=tenant)
-    client.force_login(user)
+    enter(client, user)
     with django_assert_max_num_queries(9):  # session, user, tenant, roles, savepoint, setting, accounts, release
         assert client.get("/t/acme/admin/told/").status_code == 200
 
@@ -254,7 +254,7 @@ def test_a_one_use_link_stands_in_no_log_line_and_no_cause(
 def test_the_navigation_shows_what_a_role_may_read(client: Client, tenant: Tenant) -> None:
     shown: dict[str, list[str]] = {}
     for role in RoleName:
-        client.force_login(a_user(f"some.{role}", role, tenant=tenant))
+        enter(client, a_user(f"some.{role}", role, tenant=tenant))
         content = client.get("/t/acme/admin/style/").content.decode()
         shown[role] = [key for _, _, key in (*NAVIGATION, *OWN_NAVIGATION) if f'data-go="{key}"' in content]
     # Only pages that exist in this urlconf: the roll, the records, one's own.

@@ -1,0 +1,408 @@
+"""A run: one system is read, compared with what is here, and what may be repaired becomes a plan.
+
+listing → verifying → comparing → planning → closed. Each step is one transaction (a page each while listing), so a run
+that was killed anywhere goes on where it stood. Whoever works on it holds its lease; one that was thought dead can't
+write any more. No scope may be open around `advance`: it waits for the network in between.
+"""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import Q
+
+from accounts.findings import Wrong, open_or_raise, resolve
+from accounts.models.finding import FindingKind, Severity
+from accounts.models.system import System
+from audit import crashpoints
+from audit.cause import current
+from audit.journal import Subject, record
+from audit.redaction import redact_text
+from audit.scope import scope
+from audit.transitions import move
+from provisioning import comparison, plans, snapshot, systems
+from provisioning.connectors.egress import EgressError
+from provisioning.connectors.scim import BusyError
+from provisioning.models.connection import Connection, Connector
+from provisioning.models.plan import ChangeAct, Plan, PlannedChange
+from provisioning.models.run import Run, RunState
+from provisioning.models.shadow import Shadow
+from provisioning.models.snapshot import Snapshot, SnapshotState
+from provisioning.snapshot import LeaseLost, StopAsked, Work
+from provisioning.states import RUN, Event
+
+# Longer than a slice and the page at its end can take. Whoever outlives it is fenced off by the next lease.
+LEASE = timedelta(minutes=3)
+SLICE = 45.0  # seconds in which a slice may begin another page or step
+# A busy server is left alone as long as it asks for, a few times.
+BUSY_TIMES = 3
+BUSY_MOST = timedelta(minutes=10)
+# How often an unexpected error of our own may break a run before it fails.
+ERRORS_MOST = 3
+Clock = Callable[[], datetime]
+
+CLAIMED = crashpoints.point("run.claimed", where="a run is claimed, nothing is done yet")
+LISTED = crashpoints.point("run.listed", where="every page is staged, the run does not say so yet")
+VERIFIED = crashpoints.point("run.verified", where="the proofs are committed, nothing is compared")
+COMPARED = crashpoints.point("run.compared", where="the findings are committed, nothing is planned")
+PLANNED = crashpoints.point("run.planned", where="the plan is committed, the run is not closed")
+CLOSING = crashpoints.point("run.closing", where="the run is closed, not committed")
+
+
+class CantRead(ValueError):
+    """The system can't be read now; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """How a run ends."""
+
+    state: RunState
+    problem: str = ""
+
+
+def start(*, system: System, started_by: str, at: datetime) -> Run:
+    """Begin to read a system; one that is being read already is returned. Raises `CantRead`."""
+    with transaction.atomic():
+        connection = (
+            Connection.objects.select_for_update(of=("self",)).select_related("system").filter(system=system).first()
+        )
+        if connection is None or connection.connector == Connector.NONE:
+            raise CantRead(f"{system.name} is not connected: say where it is read first")
+        if connection.system.ended_at is not None:
+            raise CantRead(f"{system.name} has ended")
+        if connection.paused_at is not None:
+            raise CantRead(f"{system.name} is paused: resume its connection first")
+        running = Run.objects.filter(system=system, state=RunState.RUNNING).first()
+        if running is not None:
+            return running
+        run: Run = Run.objects.create(tenant_id=system.tenant_id, system=system, started_by=started_by, started_at=at)
+        snapshot.begin(run=run, at=at)
+        systems.reading_begins(connection=connection, at=at)
+        record(event=Event.RUN_STARTED, sentence=f"{started_by}: {system.name} is read", subjects=_subjects(run))
+    return run
+
+
+def start_due(*, system: UUID, started_by: str, at: datetime) -> Run | None:
+    """Begin to read a system if it is due and nobody has begun; None otherwise."""
+    due = Connection.objects.filter(
+        Q(due_at__isnull=True) | Q(due_at__lte=at),
+        system=system, paused_at__isnull=True, system__ended_at__isnull=True,
+    ).exclude(connector=Connector.NONE)  # fmt: skip
+    # The row is locked before it is judged: of two sweeps, the second finds it no longer due.
+    connection = due.select_for_update(of=("self",), skip_locked=True).select_related("system").first()
+    if connection is None or Run.objects.filter(system=system, state=RunState.RUNNING).exists():
+        return None
+    return start(system=connection.system, started_by=started_by, at=at)
+
+
+def ask_stop(*, run: Run, at: datetime) -> Run:
+    """Stop a run after the page at hand. What it read so far is forgotten, and nothing follows from it."""
+    with transaction.atomic():
+        found = Run.objects.select_for_update(of=("self",)).select_related("system").get(pk=run.pk)
+        if found.state == RunState.RUNNING and found.stop_asked_at is None:
+            found.stop_asked_at = at
+            found.save(update_fields=["stop_asked_at"])
+            record(
+                event=Event.RUN_STOP_ASKED,
+                sentence=f"{current().actor}: the reading of {found.system.name} stops after this page",
+                subjects=_subjects(found),
+            )
+    return found
+
+
+def claim(*, run_id: UUID, at: datetime) -> int | None:
+    """Take the lease of a run that nobody works on. Returns its number, or None."""
+    with transaction.atomic():
+        run = (
+            Run.objects.select_for_update(skip_locked=True)
+            .filter(Q(leased_until__isnull=True) | Q(leased_until__lte=at), pk=run_id, state=RunState.RUNNING)
+            .first()
+        )
+        if run is None:
+            return None
+        run.lease += 1
+        run.leased_until = at + LEASE
+        run.save(update_fields=["lease", "leased_until"])
+    return run.lease
+
+
+def advance(*, tenant: UUID, run_id: UUID, clock: Clock, seconds: float = SLICE) -> bool:
+    """Work on a run for a while. True when it has ended, False when there is more to do or somebody else does it.
+
+    Takes ids alone and may be called twice, at once and after a crash anywhere. What the system answers wrong ends the
+    run as failed, in words; anything else is raised, and the lease runs out.
+    """
+    work = _claimed(tenant, run_id, clock)
+    if work is None:
+        return False
+    crashpoints.here(CLAIMED)
+    ends_at = time.monotonic() + seconds
+    try:
+        return _steps(work, clock=clock, go_on=lambda: time.monotonic() < ends_at)
+    except LeaseLost:
+        return False
+    except BusyError as busy:
+        return _wait(work, busy, clock=clock)
+    except (StopAsked, EgressError, systems.SecretUnreadable) as error:
+        return _end(work, _outcome(error), clock=clock)
+    except Exception as error:
+        _broke(work, error, clock=clock)
+        raise
+
+
+def _outcome(error: Exception) -> _Outcome:
+    if isinstance(error, StopAsked):
+        return _Outcome(RunState.STOPPED, "stopped by hand; nothing follows from what was read")
+    return _Outcome(RunState.FAILED, error.reason if isinstance(error, EgressError) else str(error))
+
+
+def _claimed(tenant: UUID, run_id: UUID, clock: Clock) -> Work | None:
+    with scope(tenant=tenant, cause=snapshot.cause(run_id)):
+        lease = claim(run_id=run_id, at=clock())
+    return None if lease is None else Work(tenant=tenant, run=run_id, lease=lease)
+
+
+def _steps(work: Work, *, clock: Clock, go_on: Callable[[], bool]) -> bool:
+    """One step after the other while there is time; at least one, so that a slow step can't starve a run."""
+    with work.writing() as run:
+        step, stop = run.step, run.stop_asked_at is not None
+    if stop:
+        raise StopAsked
+    while True:
+        if step == "listing":
+            if not snapshot.read_pages(work=work, go_on=go_on):
+                _release(work)
+                return False
+            crashpoints.here(LISTED)
+        step = _STEPS[step](work, clock)
+        if step == "closed":
+            return True
+        if not go_on():
+            _release(work)
+            return False
+
+
+def _release(work: Work) -> None:
+    """The slice is over: the next one needn't wait for the lease to run out."""
+    with work.writing() as run:
+        run.leased_until = None
+        run.save(update_fields=["leased_until"])
+
+
+def _step(run: Run, step: str, *, more: Mapping[str, Any] | None = None) -> str:
+    run.step = step
+    run.counts = {**run.counts, **(more or {})}
+    run.save(update_fields=["step", "counts"])
+    return step
+
+
+def _listed(work: Work, clock: Clock) -> str:  # noqa: ARG001  one signature for all steps
+    with work.writing() as run:
+        return _step(run, "verifying", more=snapshot.counts(Snapshot.objects.get(run=run)))
+
+
+def _verify(work: Work, clock: Clock) -> str:
+    with work.writing() as run:
+        snapshot.verify(snapshot=Snapshot.objects.get(run=run), at=clock())
+        step = _step(run, "comparing")
+    crashpoints.here(VERIFIED)
+    return step
+
+
+def _compare(work: Work, clock: Clock) -> str:
+    with work.writing() as run:
+        reading = Snapshot.objects.select_related("system").get(run=run)
+        step = _step(run, "planning", more=comparison.compare(snapshot=reading, at=clock()).counts)
+    crashpoints.here(COMPARED)
+    return step
+
+
+def _plan(work: Work, clock: Clock) -> str:
+    with work.writing() as run:
+        reading = Snapshot.objects.select_related("system").get(run=run)
+        more: dict[str, Any] = {}
+        # An incomplete reading neither wants anything nor takes back what an earlier one wanted.
+        if reading.state == SnapshotState.COMPLETE:
+            wishes = comparison.wanted(snapshot=reading)
+            living = Shadow.objects.filter(system=run.system, resource_type="User", ended_at__isnull=True)
+            plans.freeze_reading(
+                system=run.system, run=run, wanted=wishes, total=living.count(),
+                read_nothing=run.counts.get("users", 0) == 0, at=clock(),
+            )  # fmt: skip
+            more = {"wanted": len(wishes)}
+        _step(run, "closing", more=more)
+    crashpoints.here(PLANNED)
+    return "closing"
+
+
+def _close(work: Work, clock: Clock) -> str:
+    with work.writing() as run:
+        reading = Snapshot.objects.get(run=run)
+        complete = reading.state == SnapshotState.COMPLETE
+        outcome = _Outcome(RunState.CLOSED) if complete else _Outcome(RunState.INCOMPLETE, snapshot.problem(reading))
+        _finish(run, reading, outcome, at=clock())
+    return "closed"
+
+
+_STEPS: Mapping[str, Callable[[Work, Clock], str]] = {
+    "listing": _listed,
+    "verifying": _verify,
+    "comparing": _compare,
+    "planning": _plan,
+    "closing": _close,
+}
+
+
+def _end(work: Work, outcome: _Outcome, *, clock: Clock) -> bool:
+    """The run ends before its time: nothing is inferred, closed or planned."""
+    try:
+        with work.writing() as run:
+            reading = Snapshot.objects.get(run=run)
+            at = clock()
+            run.counts = {**run.counts, **snapshot.counts(reading)}
+            if reading.state in {SnapshotState.LISTING, SnapshotState.VERIFYING}:
+                snapshot.fail(snapshot=reading, because=outcome.problem, at=at)
+            where = f"page {reading.pages + 1}: " if outcome.state == RunState.FAILED else ""
+            _finish(run, reading, _Outcome(outcome.state, where + outcome.problem), at=at)
+    except LeaseLost:
+        return False
+    return True
+
+
+def _wait(work: Work, busy: BusyError, *, clock: Clock) -> bool:
+    """Leave a busy server alone for as long as it asks; a few times, then the reading fails."""
+    with work.writing() as run:
+        times = int(run.counts.get("busy", 0)) + 1
+        if times <= BUSY_TIMES:
+            run.counts = {**run.counts, "busy": times}
+            run.leased_until = clock() + min(timedelta(seconds=busy.retry_after), BUSY_MOST)
+            run.save(update_fields=["counts", "leased_until"])
+            return False
+    return _end(work, _Outcome(RunState.FAILED, busy.reason), clock=clock)
+
+
+def _broke(work: Work, error: Exception, *, clock: Clock) -> None:
+    """A fault of our own. The run is tried again when its lease has run out; one that breaks again and again fails."""
+    try:
+        with work.writing() as run:
+            times = int(run.counts.get("errors", 0)) + 1
+            run.counts = {**run.counts, "errors": times}
+            run.save(update_fields=["counts"])
+    except LeaseLost:
+        return
+    if times >= ERRORS_MOST:
+        # The class alone: a database's message may hold values of a row.
+        problem = f"{type(error).__name__} here, {times} times: the log says more"
+        _end(work, _Outcome(RunState.FAILED, problem), clock=clock)
+
+
+def _finish(run: Run, reading: Snapshot, outcome: _Outcome, *, at: datetime) -> None:
+    """Close a run: counts, duration, one journal entry, what it means for the connection. Staging is forgotten."""
+    move(run, outcome.state, by=RUN)
+    run.step, run.ended_at, run.leased_until = "closed", at, None
+    run.problem = redact_text(outcome.problem)
+    run.counts = {**run.counts, "seconds": round((at - run.started_at).total_seconds(), 1)}
+    run.save()
+    snapshot.discard(reading)
+    complete = outcome.state == RunState.CLOSED
+    if complete:
+        # Complete as of its beginning: what changed there since was not necessarily seen.
+        resolve([not_measured_key(run.system_id)], because="read completely", at=at)
+    if outcome.state != RunState.STOPPED:
+        systems.reading_ended(
+            system=run.system, complete_at=reading.started_at if complete else None, problem=run.problem
+        )
+    record(
+        event=Event.RUN_CLOSED,
+        sentence=f"{run.system.name}: reading {run.get_state_display()}. {run.problem or _summary(run.counts)}",
+        subjects=_subjects(run),
+        facts=run.counts,
+    )
+    crashpoints.here(CLOSING)
+
+
+def _summary(counts: Mapping[str, Any]) -> str:
+    return (
+        f"{counts.get('users', 0)} accounts and {counts.get('groups', 0)} groups read,"
+        f" {counts.get('opened', 0)} findings opened, {counts.get('resolved', 0)} resolved,"
+        f" {counts.get('wanted', 0)} changes wanted"
+    )
+
+
+def _subjects(run: Run) -> list[Subject]:
+    return [Subject("run", str(run.pk), str(run)), Subject("system", str(run.system_id), run.system.name)]
+
+
+def after_plan(*, plan: Plan, at: datetime) -> int:
+    """Close the findings that a plan of a reading has repaired: the reading said how it is there, and now it is so here.
+
+    Whoever executes such a plan may call it, to say so at once; else the next complete reading closes them.
+    """
+    done = plan.changes.filter(result__in=[PlannedChange.Result.DONE, PlannedChange.Result.SAME])
+    keys = []
+    for change in done:
+        if change.act == ChangeAct.DEPROVISION and change.account_id:
+            keys.append(comparison.status_key(plan.system_id, change.account_id))
+        elif change.act == ChangeAct.REMOVE_MEMBER and change.group_id and change.member_ref:
+            keys.append(comparison.member_key(plan.system_id, change.group_id, change.member_ref))
+    return resolve(keys, because=f"repaired by plan {str(plan.pk)[-6:]}: here it is now as it was read there", at=at)
+
+
+# -- not having looked is itself a finding
+
+
+def not_measured_key(system: UUID) -> str:
+    """The dedupe key of "this system is not measured"."""
+    return f"not_measured:{system}"
+
+
+def watch_freshness(*, at: datetime) -> int:
+    """Open `not measured` for each system without a complete reading inside its goal. Returns how many are."""
+    connections = {c.system_id: c for c in Connection.objects.all()}
+    wrongs = [
+        wrong
+        for system in System.objects.filter(ended_at__isnull=True)
+        if (wrong := _not_measured(system, connections.get(system.pk), at=at)) is not None
+    ]
+    open_or_raise(wrongs, at=at)
+    ended = System.objects.filter(ended_at__isnull=False).values_list("pk", flat=True)
+    resolve([not_measured_key(pk) for pk in ended], because="the system has ended", at=at)
+    return len(wrongs)
+
+
+def _not_measured(system: System, connection: Connection | None, *, at: datetime) -> Wrong | None:
+    goal = timedelta(minutes=connection.freshness_minutes) if connection else timedelta(0)
+    last = connection.last_complete_at if connection else None
+    if connection is not None and last is not None and at - last <= goal:
+        return None
+    stage, why = _why(connection)
+    return Wrong(
+        kind=FindingKind.NOT_MEASURED,
+        key=not_measured_key(system.pk),
+        title=f"{system.name} is not measured, {_since(last)}: {why}",
+        severity=Severity.MEDIUM if connection is None else Severity.HIGH,
+        system=system.pk,
+        evidence={"last_complete_at": last.isoformat() if last else None, "why": why},
+        due_at=(last or system.made_at) + goal + timedelta(days=1),
+        stage=stage,
+    )
+
+
+def _since(last: datetime | None) -> str:
+    return f"last read completely {last:%Y-%m-%d %H:%M} UTC" if last else "never read completely"
+
+
+def _why(connection: Connection | None) -> tuple[str, str]:
+    """A word that changes when the reason does, and the reason."""
+    if connection is None or connection.connector == Connector.NONE:
+        return "not connected", "it is not connected"
+    if connection.paused_at is not None:
+        return "paused", f"paused since {connection.paused_at:%Y-%m-%d %H:%M} UTC"
+    if connection.last_problem:
+        return "failing", connection.last_problem
+    return "waiting", "no reading has ended yet"

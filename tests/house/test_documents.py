@@ -1,0 +1,92 @@
+"""What is drawn and listed from the code is what the code says."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from audit.management.commands import draw_states, list_licences
+
+pytestmark = pytest.mark.house
+
+ROOT = Path(__file__).parents[2]
+# What may be installed with the product. Nothing here asks more of Rollcall than to name it; the LGPL of psycopg and
+# the MPL of certifi bind changes to themselves, and they are used unchanged, as separate packages.
+ACCEPTED = {
+    "Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "LGPL-3.0-only", "MIT", "MIT-0", "MPL-2.0", "PSF-2.0",
+    "Unlicense",
+}  # fmt: skip
+WITH_A_REASON = {"LGPL-3.0-only": {"psycopg", "psycopg-binary", "psycopg-pool"}, "MPL-2.0": {"certifi"}}
+
+
+def test_the_drawn_states_are_the_tables():
+    assert draw_states.document().read_text(encoding="utf-8") == draw_states.text(), "run manage.py draw_states"
+
+
+def test_every_table_of_every_floor_is_drawn():
+    text = draw_states.text()
+    for floor, tables in draw_states.tables().items():
+        assert f"\n## {floor}\n" in text
+        for table in tables:
+            assert f"\n### {table.name}\n\n```mermaid\n{table.draw()}\n```\n" in text
+    assert list(draw_states.tables()) == ["accounts", "provisioning", "governance"]
+
+
+def test_the_listed_licences_are_those_of_what_is_locked():
+    assert list_licences.document().read_text(encoding="utf-8") == list_licences.text(), "run manage.py list_licences"
+
+
+def test_every_locked_package_is_listed_once():
+    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    locked = sorted(re.split(r"[ ;\\]", line)[0].lower() for line in lines if re.match(r"[A-Za-z0-9]", line))
+    assert sorted(f"{p.name}=={p.version}" for p in list_licences.packages()) == locked
+    assert len(locked) > 30
+
+
+def test_every_direct_dependency_is_locked_and_listed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    wanted = [*project["project"]["dependencies"], *project["dependency-groups"]["demo"]]
+    names = {re.split(r"[\[=~<>]", line)[0].lower() for line in wanted}
+    assert names <= {p.name for p in list_licences.packages()}
+
+
+def test_every_licence_is_one_that_we_accept_and_the_rare_ones_have_their_reason():
+    for package in list_licences.packages():
+        words = set(re.split(r" (?:OR|AND|WITH) ", package.licence))
+        assert words <= ACCEPTED, package
+        for word in words & WITH_A_REASON.keys():
+            assert package.name in WITH_A_REASON[word], package
+
+
+def test_the_servers_inside_wheels_are_named_with_their_notices():
+    text = list_licences.text()
+    assert "Copyright (c) 2024, Valkey contributors" in text
+    assert "Neither the name of the copyright holder nor the names of its contributors" in text
+    assert "Portions Copyright (c) 1996-" in text
+    assert "PostgreSQL Global Development Group" in text
+    assert "IN NO EVENT SHALL THE UNIVERSITY OF CALIFORNIA BE LIABLE" in text
+
+
+def test_a_package_of_which_nothing_is_known_is_an_error_and_no_guess():
+    with pytest.raises(list_licences.UnknownLicence, match="locked but not installed here"):
+        list_licences.licence("no-such-package-anywhere")
+
+
+@pytest.mark.parametrize(("command", "module"), [("draw_states", draw_states), ("list_licences", list_licences)])
+def test_a_document_that_differs_is_said_and_written_anew(tmp_path, monkeypatch, command, module, capsys):
+    path = tmp_path / "docs" / "document.md"
+    path.parent.mkdir()
+    monkeypatch.setattr(module, "document", lambda: path)
+    for before in (None, "something else"):
+        if before is not None:
+            path.write_text(before)
+        with pytest.raises(CommandError, match=f"run manage.py {command}"):
+            call_command(command, "--check")
+    call_command(command)
+    assert path.read_text(encoding="utf-8") == module.text()
+    call_command(command, "--check")
+    assert "written" in capsys.readouterr().out
