@@ -53,7 +53,6 @@ class _Target:
     name: str
     state: AccountState
     is_privileged: bool
-    due_at: datetime
     since: datetime
     shadow_name: str
     external_id: str
@@ -141,7 +140,6 @@ def _target(account: Account, shadow: Shadow, connection: Connection) -> _Target
         name=account.user_name,
         state=AccountState(account.state),
         is_privileged=account.is_privileged,
-        due_at=account.read_due_at or account.state_since,
         since=account.state_since,
         shadow_name=shadow.name,
         external_id=shadow.external_id,
@@ -181,7 +179,8 @@ def _read_system(targets: list[_Target]) -> list[_Seen]:
         with systems.reader(connection) as client:
             directory = Directory(client, max_wait_seconds=PATIENCE)
             for target in targets:
-                seen.append(_read_one(directory, target))
+                result = _read_one(directory, target)
+                seen.append(result)
     except EgressError as error:
         return seen + _failed(targets[len(seen) :], error.reason)
     except systems.SecretUnreadable as error:
@@ -219,7 +218,10 @@ def _read_one(directory: Directory, target: _Target) -> _Seen:
 
 
 def keep(seen: list[_Seen], *, up_to: datetime, at: datetime) -> None:
-    """Write what was seen: a row each, findings opened and closed, and when each account is read again."""
+    """Write what was seen: a row each, findings opened and closed, and when each account is read again.
+
+    Where something newer was decided meanwhile, only the row is written: the newer word has a read-back of its own.
+    """
     Readback.objects.bulk_create(
         Readback(
             tenant_id=one.target.connection.tenant_id, account_id=one.target.account,
@@ -227,7 +229,16 @@ def keep(seen: list[_Seen], *, up_to: datetime, at: datetime) -> None:
         )
         for one in seen
     )  # fmt: skip
-    open_or_raise(_wrongs(seen, at=at), at=at)
+    accounts = Account.objects.select_for_update().filter(pk__in=[one.target.account for one in seen])
+    since = dict(accounts.order_by("pk").values_list("pk", "state_since"))
+    seen = [one for one in seen if since.get(one.target.account) == one.target.since]
+    if seen:
+        open_or_raise(_wrongs(seen, at=at), at=at)
+        _resolve(seen, at=at)
+        _when_again(seen, up_to=up_to, at=at)
+
+
+def _resolve(seen: Iterable[_Seen], *, at: datetime) -> None:
     resolve(
         [key(one.target.connection.system_id, one.target.account) for one in seen for key in _closed_by(one.result)],
         because="read back: it is off there",
@@ -242,7 +253,6 @@ def keep(seen: list[_Seen], *, up_to: datetime, at: datetime) -> None:
         because="it could be read",
         at=at,
     )
-    _when_again(seen, up_to=up_to, at=at)
 
 
 def _closed_by(result: ReadResult) -> tuple[Callable[[UUID, UUID], str], ...]:
@@ -265,7 +275,7 @@ def _wrongs(seen: Iterable[_Seen], *, at: datetime) -> list[Wrong]:
                     due_at=target.since + timedelta(days=1),
                 )
             )  # fmt: skip
-        elif one.result == ReadResult.FAILED and at >= target.due_at:
+        elif one.result == ReadResult.FAILED and at >= target.since + lifecycle.READ_BACK_WITHIN:
             wrongs.append(
                 Wrong(
                     kind=FindingKind.NOT_READ_BACK, key=not_read_key(system.pk, target.account),
@@ -284,7 +294,10 @@ def _when_again(seen: Iterable[_Seen], *, up_to: datetime, at: datetime) -> None
         results.setdefault(one.target.account, set()).add(one.result)
     lifecycle.was_read_back(accounts=list(results), up_to=up_to)
     history = _history({one.target.account: one.target.since for one in seen})
-    for account, shown in results.items():
+    # One that is due again already was asked for anew: that stands.
+    idle = set(Account.objects.filter(pk__in=results, read_due_at__isnull=True).values_list("pk", flat=True))
+    for account in idle:
+        shown = results[account]
         waits = [_wait(result, history.get((account, result), 1)) for result in shown - OFF]
         if waits:
             lifecycle.read_again(accounts=[account], at=at + min(waits))

@@ -54,7 +54,7 @@ def _filtered(request: HttpRequest) -> Any:
     if which == "past_end":
         rows = rows.filter(expires_at__lte=request.at, state=AccountState.ACTIVE)  # type: ignore[attr-defined]
     if (system := request.GET.get("system")) and _is_uuid(system):
-        rows = rows.filter(pk__in=Shadow.objects.filter(system=system, ended_at__isnull=True).values("account_id"))
+        rows = rows.filter(pk__in=Shadow.objects.filter(system=UUID(system), ended_at__isnull=True).values("account_id"))
     return rows.order_by("user_name_key", "pk")
 
 

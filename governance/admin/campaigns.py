@@ -74,8 +74,7 @@ class DraftForm(forms.Form):
 @page(Word.CAMPAIGN_RUN)
 def new(request: PageRequest) -> HttpResponse:
     """A draft, which nobody hears of before it is launched."""
-    arguments = {"zone": request.tenant.zone, "at": request.at}
-    form = DraftForm(request.POST or None, **arguments)
+    form = DraftForm(request.POST or None, zone=request.tenant.zone, at=request.at)
     if request.method == "POST" and form.is_valid():
         try:
             made = door.draft(

@@ -137,6 +137,10 @@ def approval(request: PageRequest, pk: UUID) -> HttpResponse:
     )
 
 
+def _approve_label(count: int) -> str:
+    return _("Approve %(n)d changes") % {"n": count} if count > 1 else _("Approve")
+
+
 def _answer(request: PageRequest, pk: UUID, *, is_yes: bool) -> HttpResponse:
     found = get_object_or_404(Approval, pk=pk)
     about = Plan.objects.filter(pk=found.plan_id).first() if found.plan_id else None
@@ -158,15 +162,11 @@ def _answer(request: PageRequest, pk: UUID, *, is_yes: bool) -> HttpResponse:
     back = reverse("plan", args=[found.plan_id]) if found.plan_id else reverse("approval", args=[pk])
     asked = Ask(
         title=found.title,
-        button=(_("Approve %(n)d changes") if count > 1 else _("Approve")) % ({"n": count} if count > 1 else {})
-        if is_yes
-        else _("Reject"),
+        button=_approve_label(count) if is_yes else _("Reject"),
         keep=back,
         facts=_facts(found),
         consequences=[
-            _("%(needs)d people must say yes; you answer once.") % {"needs": found.needs}
-            if is_yes
-            else _("One no is enough: it is not done, and may be asked for again."),
+            _("%(needs)d people must say yes; you answer once.") % {"needs": found.needs},
             _("It is carried out with the last yes, at once."),
         ]
         if is_yes
@@ -175,10 +175,12 @@ def _answer(request: PageRequest, pk: UUID, *, is_yes: bool) -> HttpResponse:
         ruling=may_answer(request.user, found, at=request.at),
     )
     refusals = (door.Stale, door.BadAnswer, PlanChanged, Refused)
-    seen = {"initial": {"seen": door.version(found)}}
+    seen = {"seen": door.version(found)}
     if many:
-        return ask(request, asked, do=do, form_class=NumberedAnswer, refusals=refusals, expected=count, **seen)
-    return ask(request, asked, do=do, form_class=AnswerForm, refusals=refusals, **seen)
+        return ask(
+            request, asked, do=do, form_class=NumberedAnswer, refusals=refusals, expected=count, initial=seen
+        )
+    return ask(request, asked, do=do, form_class=AnswerForm, refusals=refusals, initial=seen)
 
 
 @page(Word.ROLL_READ)

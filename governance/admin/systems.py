@@ -127,8 +127,8 @@ def system(request: PageRequest, pk: UUID) -> HttpResponse:
 def live(request: PageRequest, pk: UUID) -> HttpResponse:
     """The last 20 requests alone, for the part of the page that renews itself."""
     found = get_object_or_404(System, pk=pk)
-    rows = lines(found, show=shown(request.GET.get("show", "")))
-    return once(request, "pages/system_live.html", {"lines": rows})
+    show = shown(request.GET.get("show", ""))
+    return once(request, "pages/system_live.html", {"lines": lines(found, show=show), "show": show.value})
 
 
 @page(Word.SYSTEM_MANAGE)
@@ -228,9 +228,13 @@ def read(request: PageRequest, pk: UUID) -> HttpResponse:
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     found = tokens.living(pk)
-    reconciliation.start(system=found, started_by=str(request.user), at=request.at)
-    messages.success(request, _("A reading of %(system)s has begun.") % {"system": found.name})
-    return HttpResponseRedirect(reverse("system", args=[pk]))
+    try:
+        run = reconciliation.start(system=found, started_by=str(request.user), at=request.at)
+    except reconciliation.CantRead as refused:
+        messages.error(request, _("Nothing was begun: %(why)s") % {"why": refused})
+        return HttpResponseRedirect(reverse("system", args=[pk]))
+    messages.success(request, _("%(system)s is being read.") % {"system": found.name})
+    return HttpResponseRedirect(reverse("run", args=[run.pk]))
 
 
 def _connected(pk: UUID) -> tuple[System, Connection]:

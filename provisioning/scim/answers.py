@@ -30,6 +30,8 @@ class Answer:
         content = b"" if self.body is None else json.dumps(self.body, ensure_ascii=False).encode()
         response = HttpResponse(content, status=self.status, content_type=SCIM_CONTENT_TYPE)
         response["Cache-Control"] = "no-store"
+        # Django would log the path of a refusal as it was sent. Our own line has it without secrets.
+        response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
         for name, value in self.headers.items():
             response[name] = value
         return response

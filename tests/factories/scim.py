@@ -90,9 +90,9 @@ class Idp:
         """End."""
         return self.call("DELETE", path, **headers)
 
-    def user(self, name: str = "ada@example.com", **attributes: Any) -> str:
+    def user(self, user_name: str = "ada@example.com", /, **attributes: Any) -> str:
         """Make a user; its id."""
-        made = self.post("/Users", a_user(name, **attributes))
+        made = self.post("/Users", a_user(user_name, **attributes))
         assert made.status == 201, made
         return str(made["id"])
 
@@ -140,9 +140,9 @@ def connect(
     return Idp(tenant=tenant, system=system, token=text)
 
 
-def a_user(name: str = "ada@example.com", **attributes: Any) -> dict[str, Any]:
+def a_user(user_name: str = "ada@example.com", /, **attributes: Any) -> dict[str, Any]:
     """A User body as providers send it."""
-    return {"schemas": [USER_URN], "userName": name, "active": True, **attributes}
+    return {"schemas": [USER_URN], "userName": user_name, "active": True, **attributes}
 
 
 def a_group(name: str = "Staff", *members: str, **attributes: Any) -> dict[str, Any]:

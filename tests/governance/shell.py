@@ -122,18 +122,18 @@ STYLE = """{% extends "base.html" %}{% load rollcall %}
 {% block verbs %}{% verbs %}{% verb_post "Read now" "/x/" kind="primary" word="run.start" %}{% verb_button "Suspend" "/x/" word="account.suspend" %}{% verb_button "End now" "/x/" kind="danger" word="account.end" key="e" %}{% verb_button "Release" "/x/" off="A security hold is released by security alone." %}{% endverbs %}{% endblock %}
 {% block banners %}<p class="banner banner-danger">Everything is frozen since 13:40 by l.chen: restore drill.</p>{% endblock %}
 {% block content %}
-<ul class="figures"><li><a href="#"><b>8,114</b> accounts</a></li><li><a href="#"><b>7</b> differ</a></li><li><a href="#"><b>{% known none %}</b> in Old CRM</a></li><li><b>97.1 %</b> coverage</li></ul>
+<ul class="figures"><li><a href="#"><b>8,114</b> accounts</a></li><li><a href="#"><b>7</b> differ</a></li><li><a href="#"><b>{% known None %}</b> in Old CRM</a></li><li><b>97.1 %</b> coverage</li></ul>
 <form class="filters" method="get" role="search"><div class="wide"><label for="q">Name</label><input id="q" name="q" data-search></div>
 <div><label for="k">Kind</label><select id="k" name="k"><option>all</option><option>service account</option></select></div><button type="submit">Filter</button></form>
 <ul class="choices"><li><a href="#" aria-current="true">mine</a></li><li><a href="#">all 20</a></li></ul>
 <div class="table-box"><table class="cards" data-rows><caption>Systems, worst first</caption>
 <thead><tr><th scope="col">System</th><th scope="col">State</th><th scope="col">Complete read</th><th scope="col" class="number">Accounts</th><th scope="col" class="number">Differ</th></tr></thead>
-<tbody><tr class="is-worst"><th scope="row"><a href="#">Old CRM</a></th><td data-label="State">{% state_word "not_measured" %}</td><td data-label="Complete read">{% when long_ago %}</td><td class="number" data-label="Accounts">{% known none %}</td><td class="number" data-label="Differ">-</td></tr>
+<tbody><tr class="is-worst"><th scope="row"><a href="#">Old CRM</a></th><td data-label="State">{% state_word "not_measured" %}</td><td data-label="Complete read">{% when long_ago %}</td><td class="number" data-label="Accounts">{% known None %}</td><td class="number" data-label="Differ">-</td></tr>
 <tr><th scope="row"><a href="#">GitHub</a></th><td data-label="State">{% state_word "differs" %}</td><td data-label="Complete read">{% when recent %}</td><td class="number" data-label="Accounts">{% known 1020 %}</td><td class="number" data-label="Differ"><a href="#">7</a></td></tr>
 <tr><th scope="row"><a href="#">Okta prod</a></th><td data-label="State">{% state_word "equal" %}</td><td data-label="Complete read">{% when recent %}</td><td class="number" data-label="Accounts">{% known 8114 %}</td><td class="number" data-label="Differ">0</td></tr></tbody></table></div>
 {% include "components/pages.html" with window=window %}
 <div class="columns"><section class="panel"><div class="panel-head"><h2>Why it is</h2><a href="#">all 7</a></div>
-<dl class="facts"><div><dt>Owner</dt><dd>a.ruiz, accepted 3 Feb</dd></div><div><dt>Ends</dt><dd>{% when soon %}</dd></div><div><dt>Last use</dt><dd>{% when none "use unknown" %}</dd></div><div><dt>SCIM base</dt><dd>{% copy "https://rollcall.example/scim/v2" "the SCIM base address" %}</dd></div></dl>
+<dl class="facts"><div><dt>Owner</dt><dd>a.ruiz, accepted 3 Feb</dd></div><div><dt>Ends</dt><dd>{% when soon %}</dd></div><div><dt>Last use</dt><dd>{% when None "use unknown" %}</dd></div><div><dt>SCIM base</dt><dd>{% copy "https://rollcall.example/scim/v2" "the SCIM base address" %}</dd></div></dl>
 <div class="measure"><progress max="412" value="169" aria-label="lines decided"></progress><span>169 of 412</span></div></section>
 <section class="panel"><h2>Every state</h2><p>{% for code in codes %}{% state_word code %} {% endfor %}{% tone "x" "6 d overdue" %}</p></section>
 <section class="panel"><h2>Proofs</h2><ul class="proofs"><li>{% tone "=" "drained" %}<span>14 pages, 1,020 accounts</span></li><li>{% tone "?" "canary" %}<span>not seen yet</span></li></ul>

@@ -64,9 +64,7 @@ def world(tenant: Tenant, because: Cause, at: dt.datetime) -> World:
 
 def say(world: World, user: User, at: dt.datetime, *, yes: bool = True, **more: Any) -> Approval:
     """One answer."""
-    return approvals.answer(
-        approval=world.question, user=user, is_yes=yes, reason="restore drill", at=at, **more
-    )
+    return approvals.answer(approval=world.question, user=user, is_yes=yes, reason="restore drill", at=at, **more)
 
 
 def insert_answer(approval: Approval, user: User, at: dt.datetime, **values: Any) -> None:
@@ -423,9 +421,7 @@ def test_a_permit_that_leaves_out_who_is_barred_is_refused_by_the_database(
         )  # fmt: skip
 
 
-def test_a_permit_for_another_account_is_refused_by_the_database(
-    world: World, tenant: Tenant, at: dt.datetime
-) -> None:
+def test_a_permit_for_another_account_is_refused_by_the_database(world: World, tenant: Tenant, at: dt.datetime) -> None:
     other = a_service(tenant, "svc-other", at=at, owner=world.owner)
     lifecycle.deprovision(accounts=[other.pk], reason="x", at=at)
     insert_answer(world.question, world.chen, at)
@@ -546,9 +542,7 @@ def test_a_role_is_asked_by_one_and_granted_by_another(tenant: Tenant, because: 
         user=osei, name=RoleName.AUDITOR, tenant=tenant, asked_by=admin, reason="audit in May", at=at
     )
     assert question.title == "May k.osei be auditor?"
-    again = approvals.ask_role(
-        user=osei, name=RoleName.AUDITOR, tenant=tenant, asked_by=admin, reason="again", at=at
-    )
+    again = approvals.ask_role(user=osei, name=RoleName.AUDITOR, tenant=tenant, asked_by=admin, reason="again", at=at)
     assert again.pk == question.pk
     for user, why in ((admin, "you asked for it"), (osei, r"role\.approve needs")):
         with pytest.raises(Refused, match=why):
@@ -571,9 +565,7 @@ def test_nobody_grants_a_role_to_themselves(tenant: Tenant, because: Cause, at: 
     assert refused_in_sql(question, chen, at) == "governance_answer_not_by_who_is_barred"
 
 
-def test_a_role_is_not_asked_by_who_may_not_nor_for_who_has_it(
-    tenant: Tenant, because: Cause, at: dt.datetime
-) -> None:
+def test_a_role_is_not_asked_by_who_may_not_nor_for_who_has_it(tenant: Tenant, because: Cause, at: dt.datetime) -> None:
     admin = staff(tenant, "admin", RoleName.ADMINISTRATOR, at=at)
     chen = staff(tenant, "l.chen", SECURITY, at=at)
     with pytest.raises(Refused, match=r"role\.ask needs"):

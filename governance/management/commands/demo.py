@@ -14,7 +14,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 
 from accounts import exceptions, lifecycle, ownership, people, tenants
-from accounts.models.account import Account
+from accounts.models.account import Account, AccountKind
 from accounts.models.exception import ExceptionKind
 from accounts.models.ownership import OwnershipState
 from accounts.models.system import ReactivationPolicy, System, SystemKind
@@ -276,7 +276,7 @@ class Command(BaseCommand):
             if Campaign.objects.exists():
                 return
             campaign = campaigns.draft(
-                tenant=tenant, user=security, name="Q4 service accounts", query=lines.Query(kinds=("service",)),
+                tenant=tenant, user=security, name="Q4 service accounts", query=lines.Query(kinds=(AccountKind.SERVICE,)),
                 deadline=now + timedelta(days=9), silence=Silence.SUSPEND, at=now,
             )  # fmt: skip
             campaigns.launch(campaign=campaign, user=security, at=now)

@@ -1,0 +1,65 @@
+"""The alarm clock of this floor. Rows are the queue: each task looks for due rows, tenant by tenant, and may run twice."""
+
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+from celery import shared_task
+
+from accounts import expiry
+from accounts.models.tenant import Tenant
+from audit.models import Cause, CauseKind
+from audit.scope import scope
+
+MINUTE = 60.0
+log = structlog.get_logger("rollcall.tasks")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _cause() -> Cause:
+    return Cause(kind=CauseKind.TASK, actor="sweep", reason="expiries are due")
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+def sweep_expiry() -> None:
+    """Tell ahead, suspend at the expiry, end 30 days after: each batch one transaction, until nothing is left.
+
+    After a minute the rest waits for the next tick. A tenant that fails is logged and stops no other.
+    """
+    ends_at = time.monotonic() + MINUTE
+    # In any order: when time is short, it is not always the same tenant that waits.
+    for tenant in Tenant.objects.order_by("?").values_list("pk", flat=True):
+        if time.monotonic() >= ends_at:
+            return
+        try:
+            _sweep_tenant(tenant, go_on=lambda: time.monotonic() < ends_at)
+        except Exception:
+            log.exception("the expiry sweep failed", tenant=str(tenant))
+
+
+def _sweep_tenant(tenant: UUID, *, go_on: Callable[[], bool]) -> expiry.Swept:
+    swept = expiry.Swept()
+    failed: set[UUID] = set()
+    # What is past its end first: telling ahead can wait, access can't.
+    swept.suspended = _batches(expiry.suspend_batch, tenant, failed, go_on=go_on)
+    swept.ended = _batches(expiry.end_batch, tenant, failed, go_on=go_on)
+    with scope(tenant=tenant, cause=_cause()):
+        swept.told = expiry.tell(at=_now())
+    swept.failed = len(failed)
+    return swept
+
+
+def _batches(batch: Callable[..., int], tenant: UUID, failed: set[UUID], *, go_on: Callable[[], bool]) -> int:
+    """Batch after batch, each in a scope of its own. Returns how many rows were dealt with."""
+    total = 0
+    while True:
+        with scope(tenant=tenant, cause=_cause()):
+            done = batch(at=_now(), failed=failed)
+        total += done
+        if not done or not go_on():
+            return total

@@ -1,0 +1,153 @@
+"""The alarm clock of this floor. Rows are the queue: each task looks for due rows, tenant by tenant, and may run twice.
+
+A task takes ids at most and ends after about a minute; what is left is due at the next tick. A tenant or a system that
+fails is logged and stops no other.
+"""
+
+import time
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from uuid import UUID
+
+import structlog
+from celery import shared_task
+
+from accounts.models.system import System
+from accounts.models.tenant import Tenant
+from audit.models import Cause, CauseKind
+from audit.scope import scope
+from provisioning import plans, readback, reconciliation, systems
+from provisioning.models.connection import Connection
+from provisioning.models.plan import Plan, PlanKind, PlanState
+from provisioning.models.run import Run, RunState
+
+MINUTE = 60.0
+log = structlog.get_logger("rollcall.tasks")
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _sweep(reason: str) -> Cause:
+    return Cause(kind=CauseKind.TASK, actor="sweep", reason=reason)
+
+
+def _for_a_minute() -> Callable[[], bool]:
+    ends_at = time.monotonic() + MINUTE
+    return lambda: time.monotonic() < ends_at
+
+
+def _each_tenant(what: str, act: Callable[[UUID], None], *, go_on: Callable[[], bool]) -> None:
+    """Do something for every tenant, in turn while there is time; one that fails stops no other."""
+    tenants = list(Tenant.objects.order_by("?").values_list("pk", flat=True))
+    # In any order: when time is short, it is not always the same one that waits.
+    _each(what, tenants, act, go_on=go_on)
+
+
+def _each(what: str, ids: Iterable[UUID], act: Callable[[UUID], None], *, go_on: Callable[[], bool]) -> None:
+    for one in ids:
+        if not go_on():
+            return
+        try:
+            act(one)
+        except Exception:
+            log.exception("a slice failed", what=what, id=str(one))
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+def reconcile_due() -> None:
+    """Begin to read what is due, and go on with every run that nobody works on."""
+    go_on = _for_a_minute()
+
+    def of_tenant(tenant: UUID) -> None:
+        with scope(tenant=tenant):
+            due = list(Connection.objects.order_by("due_at").values_list("system", flat=True))
+        _each("start a run", due, lambda system: _start_due(tenant, system), go_on=go_on)
+        with scope(tenant=tenant):
+            running = list(
+                Run.objects.filter(state=RunState.RUNNING).order_by("started_at").values_list("pk", flat=True)
+            )
+        _each("advance a run", running, lambda run: _advance(tenant, run), go_on=go_on)
+
+    _each_tenant("reconcile", of_tenant, go_on=go_on)
+
+
+def _start_due(tenant: UUID, system: UUID) -> None:
+    with scope(tenant=tenant, cause=_sweep("a reading is due")):
+        reconciliation.start_due(system=system, started_by="sweep", at=_now())
+
+
+def _advance(tenant: UUID, run: UUID) -> None:
+    reconciliation.advance(tenant=tenant, run_id=run, clock=_now)
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+def reconcile_system(*, tenant: str, system: str) -> None:
+    """Read one system now, from a page's "read now". What is being read already is gone on with."""
+    with scope(tenant=UUID(tenant), cause=_sweep("somebody asked for a reading")):
+        run = reconciliation.start(system=System.objects.get(pk=system), started_by="sweep", at=_now())
+    _advance(UUID(tenant), run.pk)
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+def advance_run(*, tenant: str, run: str) -> None:
+    """Go on with one run for a while; impatience of a page, never needed."""
+    _advance(UUID(tenant), UUID(run))
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+def read_back_due() -> None:
+    """Read back every ending whose time has come."""
+    go_on = _for_a_minute()
+    _each_tenant("read back", lambda tenant: _read_back(tenant, go_on), go_on=go_on)
+
+
+def _read_back(tenant: UUID, go_on: Callable[[], bool]) -> None:
+    readback.read_due(tenant=tenant, clock=_now, go_on=go_on)
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+def execute_cleared_plans() -> None:
+    """Carry out plans that nobody has to decide about any more, and those that were cut off while carried out."""
+    go_on = _for_a_minute()
+    ready = [PlanState.CLEARED, PlanState.APPROVED, PlanState.EXECUTING, PlanState.VERIFYING]
+
+    def of_tenant(tenant: UUID) -> None:
+        with scope(tenant=tenant):
+            due = list(Plan.objects.filter(state__in=ready).order_by("asked_at").values_list("pk", flat=True))
+        _each("execute a plan", due, lambda plan: _execute(tenant, plan), go_on=go_on)
+
+    _each_tenant("execute plans", of_tenant, go_on=go_on)
+
+
+def _execute(tenant: UUID, plan_id: UUID) -> None:
+    at = _now()
+    with scope(tenant=tenant, cause=_sweep("a plan is ready to be carried out")):
+        plan = plans.execute(plan_id=plan_id, at=at)
+        if plan.kind == PlanKind.READING:
+            reconciliation.after_plan(plan=plan, at=at)
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+def watch_freshness() -> None:
+    """Not having looked is itself a finding."""
+
+    def of_tenant(tenant: UUID) -> None:
+        with scope(tenant=tenant, cause=_sweep("is every system measured?")):
+            reconciliation.watch_freshness(at=_now())
+
+    _each_tenant("watch freshness", of_tenant, go_on=_for_a_minute())
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+def trim_rings() -> None:
+    """Forget the oldest reads and refused requests, beside what each insert forgets."""
+
+    def of_tenant(tenant: UUID) -> None:
+        with scope(tenant=tenant, cause=_sweep("rings keep their length")):
+            systems.trim_reads()
+
+    _each_tenant("trim reads", of_tenant, go_on=_for_a_minute())
+    with scope(cause=_sweep("rings keep their length")):
+        systems.trim_refused()

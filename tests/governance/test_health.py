@@ -1,0 +1,65 @@
+"""The probes of whoever runs us."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from django.db import OperationalError, connection
+from redis.exceptions import ConnectionError as RedisConnectionError
+
+from governance.api import health
+
+if TYPE_CHECKING:
+    from django.test import Client
+
+pytestmark = [pytest.mark.face, pytest.mark.urls("tests.governance.shell")]
+
+
+def test_healthz_needs_no_database(client: Client) -> None:
+    # No `db` fixture: pytest-django refuses any query.
+    answer = client.get("/healthz")
+    assert (answer.status_code, answer.content) == (200, b"alive\n")
+
+
+def test_readyz_is_ready_with_everything_there(client: Client, db: None) -> None:
+    answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert {k: v for k, v in answer.json().items() if k != "at"} == {
+        "ready": True, "checks": {"database": "ok", "migrations": "ok", "redis": "ok"},
+    }  # fmt: skip
+
+
+def test_readyz_refuses_the_owner_of_the_tables(client: Client, db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("RESET ROLE")
+        answer = client.get("/readyz")
+        cursor.execute("SET ROLE rollcall_app")
+    assert answer.status_code == 503
+    assert "run the product as rollcall_app" in answer.json()["checks"]["database"]
+
+
+def test_readyz_names_each_reason_and_no_address(client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_database() -> None:
+        raise OperationalError("connection to 10.0.0.5 refused for user rollcall_app")
+
+    def no_redis(*_: Any) -> None:
+        raise RedisConnectionError("10.0.0.6 refused")
+
+    monkeypatch.setattr(health, "refuse_wrong_role", no_database)
+    monkeypatch.setattr(health.cache, "get", no_redis, raising=False)
+    monkeypatch.setattr(health.MigrationExecutor, "migration_plan", lambda *_: [("accounts", "0009")])
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["checks"] == {
+        "database": "the database does not answer (OperationalError)",
+        "migrations": "1 not applied: run manage.py migrate",
+        "redis": "Redis does not answer (ConnectionError)",
+    }
+    assert "10.0.0" not in answer.content.decode()
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_probes_are_read_and_never_cached(client: Client, db: None, path: str) -> None:
+    assert client.post(path).status_code == 405
+    assert "no-store" in client.get(path)["Cache-Control"]

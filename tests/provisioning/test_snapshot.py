@@ -1,0 +1,247 @@
+"""A reading: page by page, resumable from anywhere, and complete only where every proof holds."""
+
+import datetime as dt
+
+import pytest
+
+from accounts.models import FindingKind
+from audit.scope import scope
+from provisioning import reconciliation, snapshot, systems
+from provisioning.connectors.scim import BusyError
+from provisioning.connectors.readings import BadAnswer
+from provisioning.models import Connection, Run, Snapshot, SnapshotProof, StagedMember, StagedResource
+from tests.conftest import AT, a_cause
+from tests.fakes.directories import a_system, serving
+
+NEVER = lambda: True  # noqa: E731
+LATER = AT + dt.timedelta(minutes=1)
+
+
+@pytest.fixture
+def directory():
+    with serving() as one:
+        yield one
+
+
+@pytest.fixture
+def system(tenant, directory):
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        return a_system(tenant, at=AT, directory=directory)
+
+
+def begun(tenant, system):
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        run = reconciliation.start(system=system, started_by="a test", at=AT)
+        lease = reconciliation.claim(run_id=run.pk, at=AT)
+    return snapshot.Work(tenant=tenant.pk, run=run.pk, lease=lease)
+
+
+def filled(directory, users=6):
+    ids = [directory.user("canary"), *(directory.user(f"u{n}", displayName=f"User {n}") for n in range(users))]
+    directory.group("web", *ids[1:3])
+    directory.group("empty")
+    return ids
+
+
+def judged(tenant, work):
+    """The proofs that did not hold, and the state."""
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        reading = Snapshot.objects.get(run=work.run)
+        snapshot.verify(snapshot=reading, at=LATER)
+        proofs = SnapshotProof.objects.filter(snapshot=reading)
+        assert {p.word for p in proofs} == {"drained", "total", "unique", "canary", "shrink"}
+        return reading.state, {p.word: p.detail for p in proofs if not p.holds}
+
+
+def test_all_pages_are_read_users_first_and_a_whole_reading_is_complete(tenant, directory, system):
+    ids = filled(directory)
+    work = begun(tenant, system)
+    assert snapshot.read_pages(work=work, go_on=NEVER) is True
+    assert directory.pages() == [("Users", 1), ("Users", 4), ("Users", 7), ("Groups", 1)]
+    with scope(tenant=tenant.pk):
+        rows = StagedResource.objects.filter(resource_type="User")
+        assert set(rows.values_list("remote_id", flat=True)) == set(ids)
+        assert rows.get(name="u3").document == {"displayName": "User 3", "displayNameKey": "user 3"}
+        assert set(StagedMember.objects.values_list("member_id", flat=True)) == set(ids[1:3])
+        reading = Snapshot.objects.get()
+        assert (reading.state, reading.pages) == ("verifying", 4)
+        assert reading.first_totals == reading.last_totals == {"User": 7, "Group": 2}
+        assert snapshot.counts(reading) == {"pages": 4, "users": 7, "groups": 2, "members": 2}
+    assert judged(tenant, work) == ("complete", {})
+    assert snapshot.read_pages(work=work, go_on=NEVER) is True
+    assert len(directory.pages()) == 4
+
+
+def test_a_slice_ends_after_its_page_and_the_next_goes_on_where_it_stood(tenant, directory, system):
+    filled(directory)
+    work = begun(tenant, system)
+    assert [snapshot.read_pages(work=work, go_on=lambda: False) for _ in range(4)] == [False, False, False, True]
+    assert directory.pages() == [("Users", 1), ("Users", 4), ("Users", 7), ("Groups", 1)]
+    assert judged(tenant, work) == ("complete", {})
+
+
+def test_a_page_that_was_read_by_a_worker_who_lost_the_lease_is_not_written(tenant, directory, system):
+    filled(directory)
+    stale = begun(tenant, system)
+
+    def take_over(asked):
+        with scope(tenant=tenant.pk, cause=a_cause()):
+            Run.objects.update(lease=stale.lease + 1)
+
+    # In this thread: while the page is on its way, another worker takes the run.
+    original = snapshot._keep
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshot, "_keep", lambda *a: (take_over(None), original(*a))[1])
+        with pytest.raises(snapshot.LeaseLost):
+            snapshot.read_pages(work=stale, go_on=NEVER)
+    with scope(tenant=tenant.pk):
+        assert StagedResource.objects.count() == 0
+        assert Snapshot.objects.get().next_index == 1
+
+
+def test_a_page_that_is_written_twice_is_written_once(tenant, directory, system):
+    filled(directory)
+    work = begun(tenant, system)
+    original = snapshot._keep
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshot, "_keep", lambda *a: (original(*a), original(*a))[1])
+        with pytest.raises(snapshot.LeaseLost, match="cursor has moved"):
+            snapshot.read_pages(work=work, go_on=NEVER)
+    with scope(tenant=tenant.pk):
+        assert StagedResource.objects.count() == 3
+
+
+# -- each proof, and what removes it
+
+
+def read(tenant, system):
+    work = begun(tenant, system)
+    assert snapshot.read_pages(work=work, go_on=NEVER) is True
+    return work
+
+
+def test_a_resource_that_can_not_be_read_leaves_the_reading_undrained_and_stops_no_other(tenant, directory, system):
+    filled(directory)
+
+    def bend(asked, document):
+        for one in document.get("Resources", []):
+            if one.get("userName") == "u2":
+                one["active"] = "perhaps"
+        return document
+
+    directory.bend = bend
+    work = read(tenant, system)
+    assert judged(tenant, work) == ("incomplete", {"drained": "6 of 7 Users, 2 of 2 Groups"})
+
+
+def test_a_name_too_long_to_be_kept_leaves_the_reading_undrained(tenant, directory, system):
+    filled(directory)
+    directory.user("x" * 401)
+    state, broken = judged(tenant, read(tenant, system))
+    assert (state, set(broken)) == ("incomplete", {"drained"})
+
+
+def test_a_total_that_moves_while_it_is_read_is_no_proof(tenant, directory, system):
+    filled(directory, users=5)
+
+    def one_more(asked):
+        if asked.start == 4 and asked.path.endswith("Users"):
+            directory.before = lambda asked: None
+            directory.user("newcomer")
+
+    directory.before = one_more
+    state, broken = judged(tenant, read(tenant, system))
+    assert state == "incomplete"
+    assert broken["total"] == "Users 6, then 7, Groups 2"
+
+
+def test_an_id_that_comes_twice_is_no_proof(tenant, directory, system):
+    filled(directory)
+
+    def bend(asked, document):
+        if asked.start == 4 and asked.path.endswith("Users"):
+            document["Resources"][0] = first[0]
+        elif asked.start == 1 and asked.path.endswith("Users"):
+            first.append(document["Resources"][-1])
+        return document
+
+    first = []
+    directory.bend = bend
+    state, broken = judged(tenant, read(tenant, system))
+    assert state == "incomplete"
+    assert broken["unique"] == "1 ids came more than once: pages shifted while they were read"
+
+
+def test_a_reading_without_the_canary_is_not_complete(tenant, directory, system):
+    directory.user("u1")
+    assert judged(tenant, read(tenant, system)) == ("incomplete", {"canary": "canary was not seen"})
+
+
+def test_the_canary_is_known_in_any_case(tenant, directory, system):
+    directory.user("CANARY")
+    assert judged(tenant, read(tenant, system)) == ("complete", {})
+
+
+def test_no_account_at_all_is_a_fault_of_the_source_whatever_the_limit(tenant, directory, system):
+    directory.group("web")
+    state, broken = judged(tenant, read(tenant, system))
+    assert state == "incomplete"
+    assert broken == {"shrink": "it shows no account at all", "canary": "canary was not seen"}
+
+
+@pytest.mark.parametrize(("before", "limit", "holds"), [(10, 30, True), (10, 29, False), (7, 0, True), (8, 0, False)])
+def test_a_reading_may_be_smaller_by_its_limit_and_no_more(tenant, directory, system, before, limit, holds):
+    filled(directory)
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        Run.objects.create(
+            tenant_id=tenant.pk, system=system, state="closed", started_by="x", started_at=AT - dt.timedelta(hours=2),
+            ended_at=AT - dt.timedelta(hours=2), counts={"users": before},
+        )  # fmt: skip
+        Run.objects.create(
+            tenant_id=tenant.pk, system=system, state="incomplete", started_by="x", started_at=AT - dt.timedelta(hours=1),
+            ended_at=AT - dt.timedelta(hours=1), counts={"users": 1000},
+        )  # fmt: skip
+        Connection.objects.update(shrink_percent=limit)
+    state, broken = judged(tenant, read(tenant, system))
+    expected = f"7 accounts, {before} in the last complete reading; at most {limit} % fewer are believed"
+    assert (state, broken) == (("complete", {}) if holds else ("incomplete", {"shrink": expected}))
+
+
+def test_an_answer_before_its_end_is_an_error_and_nothing_of_its_page_is_kept(tenant, directory, system):
+    filled(directory)
+    directory.bend = lambda asked, document: (document | {"Resources": []}) if asked.start == 4 else document
+    work = begun(tenant, system)
+    with pytest.raises(BadAnswer, match="empty at 4, before its end"):
+        snapshot.read_pages(work=work, go_on=NEVER)
+    with scope(tenant=tenant.pk):
+        reading = Snapshot.objects.get()
+        assert (reading.state, reading.next_index, StagedResource.objects.count()) == ("listing", 4, 3)
+
+
+def test_a_failed_reading_keeps_why_as_a_proof_that_does_not_hold(tenant, directory, system):
+    work = begun(tenant, system)
+    with work.writing() as run:
+        reading = Snapshot.objects.get(run=run)
+        snapshot.fail(snapshot=reading, because="answered 503: Bearer abcdefghij", at=LATER)
+        assert (reading.state, snapshot.problem(reading)) == (
+            "failed",
+            "not proven that every page was read to the end: answered 503: ***",
+        )
+
+
+def test_a_stop_that_is_asked_for_takes_effect_after_the_page(tenant, directory, system):
+    filled(directory)
+    work = begun(tenant, system)
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        reconciliation.ask_stop(run=Run.objects.get(), at=LATER)
+    with pytest.raises(snapshot.StopAsked):
+        snapshot.read_pages(work=work, go_on=NEVER)
+    assert directory.pages() == [("Users", 1)]
+
+
+def test_staging_is_forgotten_with_its_reading_alone(tenant, directory, system):
+    filled(directory)
+    work = read(tenant, system)
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        snapshot.discard(Snapshot.objects.get(run=work.run))
+        assert (StagedResource.objects.count(), StagedMember.objects.count()) == (0, 0)
