@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Q
 
 from accounts.models.exception import ExceptionKind, PolicyException
@@ -10,6 +11,10 @@ from accounts.models.system import ReactivationPolicy, System
 from accounts.states import Event
 from audit.cause import current
 from audit.journal import Subject, record
+
+
+class CantExcept(ValueError):
+    """The exception can't be made so; the message says what is missing."""
 
 
 def live(*, kind: ExceptionKind, system: UUID, at: datetime) -> PolicyException | None:
@@ -26,7 +31,11 @@ def live(*, kind: ExceptionKind, system: UUID, at: datetime) -> PolicyException 
 def make_for_setup(
     *, kind: ExceptionKind, system: System, reason: str, until: datetime, at: datetime
 ) -> PolicyException:
-    """An exception that the command line makes with a system, such as the sandbox's. It ends like any other."""
+    """An exception that the command line makes with a system, such as the sandbox's. It ends like any other.
+
+    Raises `CantExcept` when its end is not ahead.
+    """
+    _must_end(until=until, at=at)
     made = PolicyException.objects.create(
         tenant_id=system.tenant_id,
         kind=kind,
@@ -50,7 +59,10 @@ def make(
     until: datetime,
     at: datetime,
 ) -> PolicyException:
-    """An exception between two people. The database refuses one who approves what they asked for."""
+    """An exception between two people. Raises `CantExcept`, also where somebody approves what they asked for."""
+    _must_end(until=until, at=at)
+    if asked_by == approved_by:
+        raise CantExcept("an exception is asked for by one person and approved by another")
     made = PolicyException.objects.create(
         tenant_id=system.tenant_id,
         kind=kind,
@@ -63,6 +75,27 @@ def make(
     )
     _record_made(made, system)
     return made
+
+
+def _must_end(*, until: datetime, at: datetime) -> None:
+    if until <= at:
+        raise CantExcept("an exception ends, and its end lies ahead")
+
+
+def end(*, exception: PolicyException, reason: str, at: datetime) -> PolicyException:
+    """End an exception before its time. One that has ended stays as it is."""
+    with transaction.atomic():
+        found = PolicyException.objects.select_for_update(of=("self",)).get(pk=exception.pk)
+        if found.ended_at is not None or found.until <= at:
+            return found
+        found.ended_at = at
+        found.save(update_fields=["ended_at"])
+        record(
+            event=Event.EXCEPTION_ENDED,
+            sentence=f"{current().actor}: {found.get_kind_display()} ended. {reason}",
+            subjects=[Subject("exception", str(found.pk), str(found))],
+        )
+    return found
 
 
 def _record_made(made: PolicyException, system: System) -> None:

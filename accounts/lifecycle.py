@@ -10,8 +10,9 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db import DatabaseError, transaction
+from django.db.models import F, Q, QuerySet, Value
+from django.db.models.functions import Greatest
 
 from accounts import people, succession
 from accounts.models.account import Account, AccountKind, AccountState
@@ -24,6 +25,8 @@ from audit.journal import Subject, record
 
 # Every ending is read back in the account's systems within this time.
 READ_BACK_WITHIN = timedelta(minutes=5)
+# How the database refuses a way back (accounts/migrations/0002_guards.py).
+NO_PERMIT = "RC003"
 FIELDS = frozenset({
     "user_name", "user_name_key", "display_name", "display_name_key", "email", "employee_number", "purpose",
     "environment", "is_privileged", "expires_at", "document", "identity_id", "last_used_at",
@@ -100,10 +103,15 @@ def create(
 
 
 def change(*, account: Account, fields: Mapping[str, Any]) -> tuple[str, ...]:
-    """Write the fields that differ. Returns their names; none means that nothing was written."""
+    """Write the fields that differ. Returns their names; none means that nothing was written.
+
+    Raises `CantChange` for a field with another door, and where an active NHI would lose its purpose or its expiry.
+    """
     if unknown := fields.keys() - FIELDS:
         raise CantChange(f"{sorted(unknown)} are not changed this way")
     found = _locked([account.pk]).get()
+    if found.is_nhi and found.state == AccountState.ACTIVE and _lost(fields):
+        raise CantChange(f"{found.user_name} is active: it keeps a purpose and an expiry")
     differing = tuple(name for name, value in fields.items() if getattr(found, name) != value)
     if differing:
         for name in differing:
@@ -112,6 +120,10 @@ def change(*, account: Account, fields: Mapping[str, Any]) -> tuple[str, ...]:
     for name, value in fields.items():
         setattr(account, name, value)
     return differing
+
+
+def _lost(fields: Mapping[str, Any]) -> bool:
+    return any(name in fields and not fields[name] for name in ("purpose", "expires_at"))
 
 
 def missing_for_activation(account: Account, *, at: datetime) -> tuple[str, ...]:
@@ -168,17 +180,17 @@ def deprovision(*, accounts: Collection[UUID], reason: str, at: datetime) -> lis
         if not ending:
             return []
         ids = [a.pk for a in ending]
-        Account.objects.filter(pk__in=ids, was_active=True).update(
-            state=AccountState.DEPROVISIONED,
-            state_since=at,
-            epoch=F("epoch") + 1,
-            cutoff_at=at,
-            read_due_at=at + READ_BACK_WITHIN,
-            permit=None,
-        )
-        Account.objects.filter(pk__in=ids, was_active=False).update(
-            state=AccountState.DEPROVISIONED, state_since=at, cutoff_at=at, read_due_at=at + READ_BACK_WITHIN
-        )
+        # The cutoff never moves back: with two clocks, the later one counts, and the end itself is never refused.
+        ended = {
+            "state": AccountState.DEPROVISIONED,
+            "state_since": at,
+            "cutoff_at": Greatest("cutoff_at", Value(at)),
+            "read_due_at": at + READ_BACK_WITHIN,
+        }
+        # Only what was pending all along keeps its epoch: whatever was held, or ever active, comes back by a permit.
+        fresh = [a.pk for a in ending if a.state == AccountState.PENDING and a.epoch == 0 and not a.was_active]
+        Account.objects.filter(pk__in=fresh).update(**ended)
+        Account.objects.filter(pk__in=set(ids) - set(fresh)).update(**ended, epoch=F("epoch") + 1, permit=None)
         Hold.objects.filter(account__in=ids, released_at__isnull=True).exclude(kind=HoldKind.SECURITY).update(
             released_at=at, released_by=current().actor, release_reason="the account has ended"
         )
@@ -206,9 +218,12 @@ def suspend(*, accounts: Collection[UUID], kind: HoldKind, reason: str, at: date
     An ended account can be held only by security: that hold blocks any return while it lives.
     """
     with transaction.atomic():
-        held = Hold.objects.filter(account__in=accounts, kind=kind, released_at__isnull=True).values("account_id")
         over = [AccountState.ARCHIVED] + ([] if kind == HoldKind.SECURITY else [AccountState.DEPROVISIONED])
-        found = list(_locked(accounts).exclude(state__in=over).exclude(pk__in=held))
+        locked = list(_locked(accounts).exclude(state__in=over))
+        # Asked under the lock: whoever places the same hold at the same time has waited, and finds it.
+        live = Hold.objects.filter(account__in=[a.pk for a in locked], kind=kind, released_at__isnull=True)
+        held = set(live.values_list("account_id", flat=True))
+        found = [a for a in locked if a.pk not in held]
         if not found:
             return []
         Hold.objects.bulk_create(
@@ -229,9 +244,10 @@ def suspend(*, accounts: Collection[UUID], kind: HoldKind, reason: str, at: date
     return found
 
 
-def release(*, hold: Hold, reason: str, at: datetime) -> Account:
+def release(*, hold: Hold, reason: str, at: datetime, wanted_active: bool = False) -> Account:
     """Release one hold. When it was the last, the account is what it was: active, or pending if something is missing.
 
+    One that was never active yet becomes active only if `wanted_active`, the last word of its directory, says so.
     Raises `CantRelease` for an expiry that is still past: `renew` sets a new one and releases it.
     """
     with transaction.atomic():
@@ -244,7 +260,7 @@ def release(*, hold: Hold, reason: str, at: datetime) -> Account:
             raise CantRelease("it is past its expiry: renew it with a new one instead")
         found.released_at, found.released_by, found.release_reason = at, current().actor, reason
         found.save(update_fields=["released_at", "released_by", "release_reason"])
-        _after_release(account, at=at)
+        _after_release(account, wanted_active=wanted_active, at=at)
         record(
             event=Event.ACCOUNT_RELEASED,
             sentence=f"{current().actor}: {account.user_name} released from {found.get_kind_display()}. {reason}",
@@ -253,31 +269,36 @@ def release(*, hold: Hold, reason: str, at: datetime) -> Account:
     return account
 
 
-def _after_release(account: Account, *, at: datetime) -> None:
+def _after_release(account: Account, *, wanted_active: bool, at: datetime) -> None:
     still = Hold.objects.filter(account=account, released_at__isnull=True).exists()
-    if account.state != AccountState.SUSPENDED or still:
+    if account.state not in {AccountState.SUSPENDED, AccountState.PENDING} or still:
         return
     # Never yet active stays pending: its first activation asks what any first activation asks.
-    ready = account.was_active and not missing_for_activation(account, at=at)
-    account.state = AccountState.ACTIVE if ready else AccountState.PENDING
-    account.state_since = at
-    account.save(update_fields=["state", "state_since"])
+    ready = (account.was_active or wanted_active) and not missing_for_activation(account, at=at)
+    to = AccountState.ACTIVE if ready else AccountState.PENDING
+    if account.state != to:
+        account.state, account.state_since, account.was_active = to, at, account.was_active or ready
+        account.save(update_fields=["state", "state_since", "was_active"])
 
 
 def renew(*, account: Account, until: datetime, reason: str, at: datetime) -> Account:
-    """Set a new expiry, and release the hold that the old one placed. Raises `CantChange` when it is not ahead."""
+    """Set a new expiry, and release the hold that the old one placed. Raises `CantChange` when it is not ahead.
+
+    An account that was active, and was without only this, is active again.
+    """
     if until <= at:
         raise CantChange("the new expiry must lie ahead")
     with transaction.atomic():
         found = _locked([account.pk]).get()
         if found.state in {AccountState.DEPROVISIONED, AccountState.ARCHIVED}:
             raise CantChange(f"{found.user_name} has ended: ask for it to come back instead")
+        expired = Hold.objects.filter(account=found, kind=HoldKind.EXPIRED, released_at__isnull=True)
+        if found.expires_at == until and not expired.exists():
+            return found
         found.expires_at = until
         found.save(update_fields=["expires_at"])
-        Hold.objects.filter(account=found, kind=HoldKind.EXPIRED, released_at__isnull=True).update(
-            released_at=at, released_by=current().actor, release_reason=f"renewed: {reason}"
-        )
-        _after_release(found, at=at)
+        expired.update(released_at=at, released_by=current().actor, release_reason=f"renewed: {reason}")
+        _after_release(found, wanted_active=False, at=at)
         record(
             event=Event.ACCOUNT_RENEWED,
             sentence=f"{current().actor}: {found.user_name} renewed until {until:%Y-%m-%d %H:%M} UTC. {reason}",
@@ -296,7 +317,8 @@ def blocks_return(account: Account) -> str:
 
 
 def reactivate(*, account: Account, permit: Permit, expires_at: datetime | None, at: datetime) -> Account:
-    """Bring an ended account back by consuming its permit. Raises `CantReturn` with what holds it.
+    """Bring an ended account back by consuming its permit. Raises `CantReturn` with what holds it, also where the
+    database finds the permit used, past its end, or another account's.
 
     An NHI whose owner is gone comes back as pending: it is active once a new owner accepts. A return sets a new
     expiry; memberships and sessions do not come back by themselves.
@@ -313,7 +335,7 @@ def reactivate(*, account: Account, permit: Permit, expires_at: datetime | None,
         found.state = AccountState.ACTIVE if ready else AccountState.PENDING
         found.was_active = found.was_active or ready
         found.state_since = at
-        found.save(update_fields=["permit", "expires_at", "state", "was_active", "state_since"])
+        _save_return(found)
         if found.is_nhi:
             succession.open_where_alone(accounts=[found.pk], reason="came back without an owner", at=at)
         record(
@@ -324,13 +346,39 @@ def reactivate(*, account: Account, permit: Permit, expires_at: datetime | None,
     return found
 
 
+def _save_return(account: Account) -> None:
+    try:
+        with transaction.atomic():
+            account.save(update_fields=["permit", "expires_at", "state", "was_active", "state_since"])
+    except DatabaseError as error:
+        if getattr(error.__cause__, "sqlstate", "") != NO_PERMIT:
+            raise
+        raise CantReturn(f"{account.user_name} can't come back: its permit is used or past its end") from error
+
+
+def never_began(account: Account) -> bool:
+    """Whether an ended account was only ever pending, so that to be pending again is no return."""
+    return account.state == AccountState.DEPROVISIONED and account.epoch == 0 and not account.was_active
+
+
 def wait_again(*, account: Account, at: datetime) -> Account:
-    """An account that ended before it was ever active is pending again: its first activation is no reactivation."""
+    """An account that ended before it was ever active is pending again: its first activation is no reactivation.
+
+    Anything else, and one under a security hold, is returned as it is.
+    """
     with transaction.atomic():
         found = _locked([account.pk]).get()
-        if found.state == AccountState.DEPROVISIONED and not found.was_active:
-            found.state, found.state_since = AccountState.PENDING, at
-            found.save(update_fields=["state", "state_since"])
+        if not never_began(found) or blocks_return(found):
+            return found
+        found.state, found.state_since = AccountState.PENDING, at
+        found.save(update_fields=["state", "state_since"])
+        record(
+            event=Event.ACCOUNT_CHANGED,
+            sentence=f"{current().actor}: {found.user_name} pending again; it was never active",
+            subjects=_subjects([found]),
+        )
+        if found.is_nhi:
+            succession.open_where_alone(accounts=[found.pk], reason="pending again without an owner", at=at)
     return found
 
 

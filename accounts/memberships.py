@@ -3,10 +3,12 @@
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import Q, QuerySet
 
 from accounts.models.group import Group, Membership, Origin
 from accounts.models.system import System
@@ -24,6 +26,14 @@ class Member:
     group: UUID | None = None
 
 
+class GroupEvent(StrEnum):
+    """What the journal says of groups themselves; their members are `accounts.states.Event.MEMBERS_CHANGED`."""
+
+    MADE = "group.made"
+    CHANGED = "group.changed"
+    ENDED = "group.ended"
+
+
 @dataclass(frozen=True)
 class Changed:
     """How many memberships a change added and ended."""
@@ -39,13 +49,19 @@ def create_group(
     *, tenant_id: UUID, display_name: str, display_name_key: str, document: Mapping[str, Any], at: datetime
 ) -> Group:
     """A new, empty group."""
-    return Group.objects.create(
+    made: Group = Group.objects.create(
         tenant_id=tenant_id,
         display_name=display_name,
         display_name_key=display_name_key,
         document=dict(document),
         made_at=at,
     )
+    record(event=GroupEvent.MADE, sentence=f"{current().actor}: group {display_name} made", subjects=[_subject(made)])
+    return made
+
+
+def _subject(group: Group) -> Subject:
+    return Subject("group", str(group.pk), group.display_name)
 
 
 def change_group(*, group: Group, display_name: str, display_name_key: str, document: Mapping[str, Any]) -> bool:
@@ -53,25 +69,31 @@ def change_group(*, group: Group, display_name: str, display_name_key: str, docu
     found = Group.objects.select_for_update().get(pk=group.pk)
     if (found.display_name, found.display_name_key, found.document) == (display_name, display_name_key, document):
         return False
+    before = found.display_name
     found.display_name, found.display_name_key, found.document = display_name, display_name_key, dict(document)
     found.save(update_fields=["display_name", "display_name_key", "document"])
+    renamed = f"group {before} is {display_name} now" if before != display_name else f"group {display_name} changed"
+    record(event=GroupEvent.CHANGED, sentence=f"{current().actor}: {renamed}", subjects=[_subject(found)])
     return True
 
 
 def end_group(*, group: Group, at: datetime) -> int:
-    """End a group and every membership of it. Returns how many memberships ended."""
+    """End a group, every membership of it, and its own in other groups. Returns how many memberships ended."""
     with transaction.atomic():
-        ended = Membership.objects.filter(group=group, ended_at__isnull=True).update(ended_at=at)
-        Group.objects.filter(pk=group.pk, ended_at__isnull=True).update(ended_at=at)
+        if not Group.objects.filter(pk=group.pk, ended_at__isnull=True).update(ended_at=at):
+            return 0
+        mine = Membership.objects.filter(Q(group=group) | Q(member_group=group), ended_at__isnull=True)
+        ended: int = mine.update(ended_at=at)
         record(
-            event=Event.MEMBERS_CHANGED,
+            event=GroupEvent.ENDED,
             sentence=f"{current().actor}: group {group.display_name} ended with {ended} memberships",
-            subjects=[Subject("group", str(group.pk), group.display_name)],
+            subjects=[_subject(group)],
         )
     return ended
 
 
-def _of_system(group: Group, system: System) -> Any:
+def of_system(*, group: Group, system: System) -> QuerySet[Membership]:
+    """Who is in a group by the word of a system."""
     return Membership.objects.filter(group=group, system=system, origin=Origin.SYSTEM, ended_at__isnull=True)
 
 
@@ -100,13 +122,13 @@ def remove(*, group: Group, system: System, refs: Collection[UUID], at: datetime
     """Members whom a system takes out of a group: that reason ends at once. Returns how many were in."""
     if not refs:
         return 0
-    ended: int = _of_system(group, system).filter(origin_ref__in=list(refs)).update(ended_at=at)
+    ended: int = of_system(group=group, system=system).filter(origin_ref__in=list(refs)).update(ended_at=at)
     return ended
 
 
 def remove_all(*, group: Group, system: System, at: datetime) -> int:
     """Every member that a system ever put in is out. Returns how many were in."""
-    ended: int = _of_system(group, system).update(ended_at=at)
+    ended: int = of_system(group=group, system=system).update(ended_at=at)
     return ended
 
 
@@ -114,7 +136,7 @@ def replace(*, group: Group, system: System, members: Collection[Member], at: da
     """Exactly these members of a system: only the difference is written."""
     wanted = [m.ref for m in members]
     with transaction.atomic():
-        ended: int = _of_system(group, system).exclude(origin_ref__in=wanted).update(ended_at=at)
+        ended: int = of_system(group=group, system=system).exclude(origin_ref__in=wanted).update(ended_at=at)
         added = add(group=group, system=system, members=members, at=at)
     return Changed(added=added, ended=ended)
 
@@ -133,7 +155,7 @@ def journal(*, group: Group, changed: Changed, who: Iterable[Member] = (), note:
         event=Event.MEMBERS_CHANGED,
         sentence=f"{current().actor}: {group.display_name}: {changed.added} added, {changed.ended} ended. {note}".strip(),
         subjects=[
-            Subject("group", str(group.pk), group.display_name),
+            _subject(group),
             *(Subject("account", str(m.account), "") for m in list(who)[:100] if m.account),
         ],
         facts={"added": changed.added, "ended": changed.ended},

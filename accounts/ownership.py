@@ -37,6 +37,8 @@ def offer(
     if owner.pk == account.pk:
         raise CantOwn("an account can't answer for itself")
     with transaction.atomic():
+        # Whoever offers the same at the same time waits here, and finds the offer.
+        Account.objects.select_for_update(of=("self",)).get(pk=account.pk)
         live = Ownership.objects.filter(account=account, owner=owner, kind=kind, state__in=succession.LIVE).first()
         if live is not None:
             return live
@@ -79,8 +81,8 @@ def accept(*, ownership: Ownership, at: datetime, reason: str = "", wanted_activ
     """
     with transaction.atomic():
         found = _answer(ownership, OwnershipState.ACCEPTED, reason=reason, at=at)
-        if found.owner.state != AccountState.ACTIVE:
-            raise CantOwn(f"{found.owner.user_name} is {found.owner.get_state_display()} and can't accept")
+        if not found.owner.is_active(at=at):
+            raise CantOwn(f"{found.owner.user_name} is not active and can't accept")
         succession.close(accounts=[found.account_id], because=f"{found.owner.user_name} accepted", at=at)
         if wanted_active:
             lifecycle.activate(accounts=[found.account_id], at=at)

@@ -1,6 +1,6 @@
 """Permits: how people's decisions reach the doors that expand access. Minted here, consumed by the database."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -14,16 +14,28 @@ from audit.journal import Subject, record
 GOOD_FOR = timedelta(hours=8)
 
 
+class CantPermit(ValueError):
+    """Nobody who may has answered; the message says who it was. The database refuses such a permit too."""
+
+
+def _check(answered_by: Collection[UUID], barred: Collection[UUID]) -> None:
+    if not answered_by:
+        raise CantPermit("a permit needs at least one person's answer")
+    if set(answered_by) & set(barred):
+        raise CantPermit("somebody answered who asked, is the subject, or answers for it")
+
+
 def grant_return(
     *,
     account: Account,
     epoch: int,
     approval_id: UUID,
-    answered_by: Iterable[UUID],
-    barred: Iterable[UUID],
+    answered_by: Collection[UUID],
+    barred: Collection[UUID],
     at: datetime,
 ) -> Permit:
-    """One account may come back, in this epoch. The database refuses it when a barred identity answered."""
+    """One account may come back, in this epoch. Raises `CantPermit` when nobody, or a barred identity, answered."""
+    _check(answered_by, barred)
     permit = Permit.objects.create(
         tenant_id=account.tenant_id,
         act=PermitAct.REACTIVATE,
@@ -60,12 +72,13 @@ def grant_plan(
     plan_id: UUID,
     plan_hash: str,
     approval_id: UUID,
-    answered_by: Iterable[UUID],
-    barred: Iterable[UUID],
+    answered_by: Collection[UUID],
+    barred: Collection[UUID],
     label: str,
     at: datetime,
 ) -> Permit:
-    """One frozen plan may be executed: what its hash says, and nothing else."""
+    """One frozen plan may be executed: what its hash says, and nothing else. Raises `CantPermit` as `grant_return`."""
+    _check(answered_by, barred)
     permit = Permit.objects.create(
         tenant_id=tenant_id,
         act=PermitAct.EXECUTE_PLAN,

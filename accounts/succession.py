@@ -6,9 +6,9 @@ from uuid import UUID
 
 from accounts.findings import Wrong, open_or_raise, resolve
 from accounts.models.account import Account, AccountKind, AccountState
-from accounts.models.finding import FindingKind, Severity
+from accounts.models.finding import Finding, FindingKind, Severity
 from accounts.models.ownership import Ownership, OwnershipState
-from accounts.states import Event
+from accounts.states import FINDING_LIVE, Event
 from audit.journal import Subject, record
 
 # How long an account may be without an owner before it is overdue.
@@ -38,13 +38,18 @@ def owners_left(*, owners: Collection[UUID], reason: str, at: datetime) -> int:
 
 
 def open_where_alone(*, accounts: Collection[UUID], reason: str, at: datetime) -> int:
-    """Open `no owner` for each of these NHIs that lives without an accepted owner."""
+    """Open `no owner` for each of these NHIs that lives without an accepted owner. Its clock starts once."""
     answered = Ownership.objects.filter(account__in=accounts, state=OwnershipState.ACCEPTED).values("account_id")
     alone = (
         Account.objects.filter(pk__in=accounts)
         .exclude(kind=AccountKind.PERSON)
         .exclude(state__in=[AccountState.DEPROVISIONED, AccountState.ARCHIVED])
         .exclude(pk__in=answered)
+    )
+    running = set(
+        Finding.objects.filter(dedupe_key__in=[key(a) for a in accounts], state__in=FINDING_LIVE).values_list(
+            "dedupe_key", flat=True
+        )
     )
     wrongs = [
         Wrong(
@@ -57,6 +62,7 @@ def open_where_alone(*, accounts: Collection[UUID], reason: str, at: datetime) -
             due_at=at + CLOCK,
         )
         for account in alone
+        if key(account.pk) not in running
     ]
     return open_or_raise(wrongs, at=at).new
 

@@ -278,7 +278,7 @@ def except_line(*, review: Review, user: User, reason: str, until: datetime, at:
 
 
 def standing(reviews: Collection[Review]) -> dict[UUID, Standing]:
-    """For each line, what the connected systems of its account showed at or after its decision. Three queries."""
+    """For each line, what the connected systems of its account showed at or after its decision. Two queries."""
     accounts = [r.account_id for r in reviews]
     connected = _connected(accounts)
     since = min((r.decided_at for r in reviews if r.decided_at is not None), default=None)

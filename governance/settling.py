@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from accounts import lifecycle
 from accounts.findings import Wrong, open_or_raise, resolve
+from accounts.models.account import Account
 from accounts.models.finding import FindingKind, Severity
 from audit import crashpoints
 from audit.cause import current
@@ -223,8 +224,8 @@ def _verify(lines: Sequence[Review], done: Settled, *, at: datetime) -> None:
         _note(off[0].campaign, off, event=Event.REVIEW_VERIFIED, word=_("read as off"))
     _findings(lines, standing, at=at)
     # Never later than what is due already: a reading that is asked for again and again would never come.
-    waiting = [line.account_id for line in still if line.account.read_due_at is None]
-    lifecycle.read_again(accounts=waiting, at=at + READ_AGAIN_AFTER)
+    waiting = Account.objects.filter(pk__in=[line.account_id for line in still], read_due_at__isnull=True)
+    lifecycle.read_again(accounts=list(waiting.values_list("pk", flat=True)), at=at + READ_AGAIN_AFTER)
     done.verified += len(off)
     done.still_open += len(lines) - len(off)
 

@@ -17,10 +17,14 @@ from provisioning.models.authority import Authority, Direction, FieldAuthority, 
 
 @dataclass(frozen=True)
 class StatusWord:
-    """What a system's word means for the status: `active` (None: nothing was said), and because of which field."""
+    """What a system's word means for the status: `active` (None: nothing that counts), and because of which field.
+
+    `needs_approval`: the word may not make an account active by itself. (An ended one comes back only so, anyway.)
+    """
 
     active: bool | None
     because: str
+    needs_approval: bool = False
 
 
 def rules_for(system: System) -> list[FieldAuthority]:
@@ -29,24 +33,27 @@ def rules_for(system: System) -> list[FieldAuthority]:
     return sorted(found, key=lambda rule: rule.system_id is None)
 
 
-def _value(document: Mapping[str, Any], path: str) -> Any:
+def value_at(document: Mapping[str, Any], path: str) -> Any:
     """The value at a path such as `title` or `urn:…:2.0:User:department`."""
-    if path.startswith("urn:") and ":" in path:
-        schema, _, name = path.rpartition(":")
-        inner = document.get(schema)
-        return inner.get(name) if isinstance(inner, Mapping) else None
     value: Any = document
+    if path.startswith("urn:"):
+        schema, _, path = path.rpartition(":")
+        value = document.get(schema)
     for part in path.split("."):
         value = value.get(part) if isinstance(value, Mapping) else None
     return value
+
+
+def _plain(value: Any) -> str:
+    return fold(str(value)).strip()
 
 
 def _ended_by_attribute(rules: Iterable[FieldAuthority], document: Mapping[str, Any]) -> str:
     for rule in rules:
         if rule.status_from != StatusSource.ATTRIBUTE or rule.authority != Authority.AUTHORITATIVE:
             continue
-        value = _value(document, rule.field)
-        if isinstance(value, str) and fold(value).strip() in {fold(str(v)).strip() for v in rule.status_values}:
+        value = value_at(document, rule.field)
+        if isinstance(value, str | bool | int) and _plain(value) in {_plain(v) for v in rule.status_values}:
             return f"{rule.field} is {value}"
     return ""
 
@@ -62,7 +69,10 @@ def status(*, change: AccountChange, rules: Iterable[FieldAuthority]) -> StatusW
     word = next((r.authority for r in rules if r.field == "active" and r.direction == direction), None)
     if word == Authority.ADVISORY:
         return StatusWord(active=None, because="active is advisory here")
-    return StatusWord(active=change.active, because=f"active is {str(change.active).lower()}")
+    # A reduction that is stated about one object takes effect, whatever a rule says about who must approve.
+    needs_approval = change.active and word == Authority.NEEDS_APPROVAL
+    because = f"active is {str(change.active).lower()}"
+    return StatusWord(active=change.active, because=because, needs_approval=needs_approval)
 
 
 def status_groups(*, system: System) -> frozenset[str]:
@@ -70,7 +80,7 @@ def status_groups(*, system: System) -> frozenset[str]:
     names: set[str] = set()
     for rule in rules_for(system):
         if rule.status_from == StatusSource.GROUP and rule.authority == Authority.AUTHORITATIVE:
-            names.update(fold(str(value)).strip() for value in rule.status_values)
+            names.update(_plain(value) for value in rule.status_values)
     return frozenset(names)
 
 

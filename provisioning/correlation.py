@@ -5,11 +5,15 @@ One match links, and the resource inherits that account's state. Several, or a w
 that a person must look at.
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from uuid import UUID
 
+from django.db.models import Q
+
 from accounts.models.account import Account, AccountKind, AccountState
 from accounts.models.system import System
+from audit.models import history_of
 from provisioning.changes import AccountChange, fold, user_name_key
 from provisioning.models.shadow import Shadow
 
@@ -37,15 +41,20 @@ def _by_employee_number(change: AccountChange) -> set[UUID]:
     return set(same.exclude(state=AccountState.ARCHIVED).values_list("pk", flat=True))
 
 
-def _second_attribute(account: Account, change: AccountChange, system: System) -> str:
+def _known_by(key: str, system: System) -> set[UUID]:
+    """The accounts whose resource at this system has, or ever had, that user name."""
+    ever = history_of(Shadow).objects.filter(system_id=system.pk, resource_type="User", name_key=key)
+    return set(ever.values_list("account_id", flat=True))
+
+
+def _second_attribute(account: Account, change: AccountChange, known: Collection[UUID]) -> str:
     """What agrees beside the user name, or nothing."""
     if change.email and fold(change.email) == fold(account.email):
         return "email"
     if change.display_name and fold(change.display_name) == fold(account.display_name):
         return "display name"
     # An ended account that this very system held under this name: linking gives nothing, it only keeps it ended.
-    over = account.state == AccountState.DEPROVISIONED
-    if over and Shadow.objects.filter(system=system, account=account, name_key=account.user_name_key).exists():
+    if account.state == AccountState.DEPROVISIONED and account.pk in known:
         return "the same system knew it by this name"
     return ""
 
@@ -70,14 +79,39 @@ def find(*, change: AccountChange, system: System) -> Match:
         found = list(free.filter(pk__in=ids)[:2]) if ids else []
         if found:
             return _judge(found, change, evidence)
-    same_name = list(free.filter(user_name_key=user_name_key(change.user_name))[:3])
+    key = user_name_key(change.user_name)
+    known = _known_by(key, system)
+    of_that_name = Q(user_name_key=key) | Q(pk__in=known, state=AccountState.DEPROVISIONED)
+    same_name = list(free.filter(of_that_name)[:3])
     if not same_name:
-        return Match()
-    agreeing = [(a, _second_attribute(a, change, system)) for a in same_name]
+        return Match(disputed=_goes_around(change, system, known))
+    agreeing = [(a, _second_attribute(a, change, known)) for a in same_name]
     strong = [a for a, second in agreeing if second]
     if not strong:
         return Match(disputed=f"the user name is that of {len(same_name)} other accounts, and nothing else agrees")
     return _judge(strong, change, f"user name and {next(s for _, s in agreeing if s)}")
+
+
+def _goes_around(change: AccountChange, system: System, known: Collection[UUID]) -> str:
+    """Why this may be somebody whose account is off and whose resource this system only renamed, or nothing.
+
+    Rename and create is no way around an ending or a hold: a person must look.
+    """
+    off = Account.objects.filter(
+        state__in=[AccountState.DEPROVISIONED, AccountState.SUSPENDED],
+        pk__in=Shadow.objects.filter(system=system, ended_at__isnull=True, account__isnull=False).values("account_id"),
+    )
+    agreeing = {"user name": Q(pk__in=known)}
+    if (change.kind or AccountKind.PERSON) == AccountKind.PERSON:
+        if change.employee_number:
+            agreeing["employee number"] = Q(kind=AccountKind.PERSON, employee_number=change.employee_number)
+        if change.email:
+            same = Shadow.objects.filter(system=system, ended_at__isnull=True, email_key=fold(change.email)[:320])
+            agreeing["email"] = Q(kind=AccountKind.PERSON, pk__in=same.values("account_id"))
+    for evidence, condition in agreeing.items():
+        if found := off.filter(condition).first():
+            return f"the {evidence} is that of {found.user_name}, which is {found.get_state_display()} here"
+    return ""
 
 
 def _judge(found: list[Account], change: AccountChange, evidence: str) -> Match:

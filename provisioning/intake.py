@@ -18,6 +18,7 @@ from accounts import lifecycle, memberships, ownership
 from accounts.findings import Wrong, open_or_raise
 from accounts.models.account import Account, AccountKind, AccountState, Environment
 from accounts.models.finding import FindingKind, Severity
+from accounts.models.group import Group
 from accounts.models.hold import HoldKind
 from accounts.models.system import System
 from accounts.states import Event
@@ -90,12 +91,11 @@ class _Effect:
 
 def lock_shadow(*, system: System, resource_type: str, id: UUID) -> Shadow | None:  # noqa: A002  SCIM's word
     """A living resource of the system, locked together with its account or group; None if it has none of that id."""
-    return (
-        Shadow.objects.select_for_update(of=("self",))
-        .select_related("account", "group")
-        .filter(pk=id, system=system, resource_type=resource_type, ended_at__isnull=True)
-        .first()
-    )
+    living = Shadow.objects.filter(pk=id, system=system, resource_type=resource_type, ended_at__isnull=True)
+    # The order of everybody who moves one account: the account, its shadow, its plan.
+    Account.objects.select_for_update(of=("self",)).filter(pk__in=living.values("account_id")).first()
+    Group.objects.select_for_update(of=("self",)).filter(pk__in=living.values("group_id")).first()
+    return living.select_for_update(of=("self",)).select_related("account", "group").first()
 
 
 def seen_active(shadow: Shadow, at: datetime) -> bool:
@@ -135,7 +135,7 @@ def save_shadow(shadow: Shadow, *, is_new: bool) -> None:
         message = str(error)
         if "external_id_once" in message:
             raise Conflict("externalId") from error
-        if "name_once" in message:
+        if "name_once" in message or "one_per_account" in message:
             raise Conflict("userName" if shadow.resource_type == "User" else "displayName") from error
         raise
 
@@ -156,11 +156,11 @@ def _environment(change: AccountChange) -> str:
 
 
 def _fields(change: AccountChange, *, kind: AccountKind, default_expiry: datetime) -> dict[str, Any]:
-    """The account's columns as the change wants them."""
+    """The account's columns as the change wants them. Raises `BadValue` for what they can't hold."""
     expires_at = change.expires_at
     if expires_at is None and kind != AccountKind.PERSON:
         expires_at = default_expiry
-    return {
+    fields = {
         "user_name": change.user_name,
         "user_name_key": user_name_key(change.user_name),
         "display_name": change.display_name or "",
@@ -171,6 +171,26 @@ def _fields(change: AccountChange, *, kind: AccountKind, default_expiry: datetim
         "environment": _environment(change),
         "expires_at": expires_at,
     }
+    check_lengths(Account, {_WORDS[name]: (name, str(fields[name])) for name in _WORDS})
+    check_lengths(Shadow, {"externalId": ("external_id", change.external_id or "")})
+    if not fields["user_name_key"]:
+        raise BadValue("userName", "it has no characters to be found by")
+    return fields
+
+
+# The columns that hold a sender's text, and what the sender calls them.
+_WORDS = {
+    "user_name": "userName", "user_name_key": "userName", "display_name": "displayName", "email": "emails",
+    "employee_number": "employeeNumber",
+}  # fmt: skip
+
+
+def check_lengths(model: type[Model], values: Mapping[str, tuple[str, str]]) -> None:
+    """Raise `BadValue` for a text that its column can't hold; `values` are columns and texts by the sender's word."""
+    for word, (column, text) in values.items():
+        most = model._meta.get_field(column).max_length
+        if most is not None and len(text) > most:
+            raise BadValue(word, f"it is longer than {most} characters")
 
 
 def _fill(shadow: Shadow, change: AccountChange) -> None:

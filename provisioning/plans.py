@@ -113,18 +113,21 @@ def ask_return(
     at: datetime,
 ) -> Plan:
     """A wish that waits: one for each ending of an account, however often it is asked. Under a live exception it is
-    granted at once. Raises nothing: what holds it besides people is in `held_by`.
+    granted at once. What holds it besides people is in `held_by`. Raises `lifecycle.CantReturn` for an account that has
+    not ended.
     """
     with transaction.atomic():
         account = Account.objects.select_for_update(of=("self",)).get(pk=account.pk)
+        if account.state != AccountState.DEPROVISIONED:
+            raise lifecycle.CantReturn(f"{account.user_name} has not ended: it is {account.get_state_display()}")
         live = Plan.objects.filter(
             kind=PlanKind.REACTIVATION, account=account, epoch=account.epoch, state__in=PLAN_LIVE
         ).first()
-        if live is not None:
-            live.repeats += 1
-            live.requesters = sorted({*live.requesters, *requesters})
-            live.save(update_fields=["repeats", "requesters"])
-            return live
+        if live is not None and live.state == PlanState.WAITING and live.until is not None and live.until <= at:
+            # Its time is over and no sweep has said so yet: this is a new wish.
+            lapse(plan=live, because="nobody answered in time", at=at)
+        elif live is not None:
+            return _repeat(live, account, requesters=requesters, at=at)
         plan = _freeze(
             kind=PlanKind.REACTIVATION,
             system=system,
@@ -147,6 +150,15 @@ def ask_return(
             subjects=_subjects(plan),
         )
         return _grant_by_exception(plan, account, at=at)
+
+
+def _repeat(plan: Plan, account: Account, *, requesters: Collection[UUID], at: datetime) -> Plan:
+    plan.repeats += 1
+    plan.requesters = sorted({*plan.requesters, *requesters})
+    plan.held_by = _holding(account)
+    plan.save(update_fields=["repeats", "requesters", "held_by"])
+    # An exception may have begun, or a hold may be gone, since it was asked first.
+    return _grant_by_exception(plan, account, at=at) if plan.state == PlanState.WAITING else plan
 
 
 def _holding(account: Account) -> list[str]:
@@ -250,26 +262,35 @@ def judge(*, system: System, wanted: Sequence[Wanted], total: int, read_nothing:
     """The brake's judgement, with its reasons in words; none means that the plan is cleared."""
     count = len(wanted)
     rolling = recent_reductions(system=system, at=at)
-    percent = round(100 * (count + rolling) / total, 1) if total else 100.0
-    because = []
-    if read_nothing:
-        because.append("the reading shows nothing at all")
-    if count + rolling > MOST:
-        because.append(
-            f"{count + rolling} changes are more than {MOST}" + (f" ({rolling} just before)" if rolling else "")
-        )
-    if percent > MOST_PERCENT and count + rolling > LEAST_FOR_PERCENT:
-        because.append(f"{percent} % of {total} is more than {MOST_PERCENT:g} %")
+    because = ["the reading shows nothing at all"] if read_nothing else []
+    because += over_the_limits(count=count, rolling=rolling, total=total)
     return {
         "count": count,
         "of": total,
-        "percent": percent,
+        "percent": _percent(count + rolling, of=total),
         "just_before": rolling,
         "privileged": sum(w.is_privileged for w in wanted),
         "owners_losing_all": _owners_losing_all(wanted),
         "limits": {"changes": MOST, "percent": MOST_PERCENT, "least": LEAST_FOR_PERCENT},
         "because": because,
     }
+
+
+def _percent(count: int, *, of: int) -> float:
+    """For people to read; the limits are compared unrounded."""
+    return round(100 * count / of, 1) if of else 100.0
+
+
+def over_the_limits(*, count: int, rolling: int, total: int) -> list[str]:
+    """Which limits a number of reductions, with those just before it, is over, in words."""
+    both = count + rolling
+    before = f" ({rolling} just before)" if rolling else ""
+    because = []
+    if both > MOST:
+        because.append(f"{both} changes are more than {MOST}{before}")
+    if both > LEAST_FOR_PERCENT and 100 * both > MOST_PERCENT * total:
+        because.append(f"{_percent(both, of=total)} % of {total} is more than {MOST_PERCENT:g} %{before}")
+    return because
 
 
 def _owners_losing_all(wanted: Sequence[Wanted]) -> int:
@@ -356,13 +377,17 @@ def lapse(*, plan: Plan, because: str, at: datetime) -> Plan:
 def execute(*, plan_id: UUID, at: datetime) -> Plan:
     """Carry out a cleared or approved plan in batches, each a transaction of its own if none is open.
 
-    Safe to repeat and to resume: what is done is not done again. The rows that were approved, and no others.
+    Safe to repeat and to resume: what is done is not done again. The rows that were approved, and no others: raises
+    `PlanChanged` when they, or the permit, are not what was decided about.
     """
     with transaction.atomic():
+        _lock_account(plan_id)
         plan = _locked(plan_id)
         if plan.state in PLAN.final or plan.state in PLAN_WAITS:
             return plan
-        if plan.state != PlanState.EXECUTING:
+        if digest_of(plan, plan.changes.all()) != plan.digest:
+            raise PlanChanged("the plan's rows are not what was frozen; nothing more was written")
+        if plan.state not in {PlanState.EXECUTING, PlanState.VERIFYING}:
             if plan.state == PlanState.CLEARED and _over_the_brake(plan, at=at):
                 return lapse(plan=plan, because="too much changed just before; the next reading asks again", at=at)
             _begin(plan, at=at)
@@ -372,15 +397,19 @@ def execute(*, plan_id: UUID, at: datetime) -> Plan:
     return _close(plan_id, at=at)
 
 
+def _lock_account(plan_id: UUID) -> None:
+    # The order of everybody who moves one account: the account, its shadow, its plan.
+    subject = Plan.objects.filter(pk=plan_id).values("account_id")
+    list(Account.objects.select_for_update(of=("self",)).filter(pk__in=subject).values_list("pk"))
+
+
 def _over_the_brake(plan: Plan, *, at: datetime) -> bool:
     # Judged again at the start: the rolling total counts what other plans and events did meanwhile.
-    wanted = plan.changes.count()
-    return recent_reductions(system=plan.system, at=at) + wanted > MOST
+    rolling = recent_reductions(system=plan.system, at=at)
+    return bool(over_the_limits(count=plan.changes.count(), rolling=rolling, total=int(plan.brake.get("of", 0))))
 
 
 def _begin(plan: Plan, *, at: datetime) -> None:
-    if digest_of(plan, plan.changes.all()) != plan.digest:
-        raise PlanChanged("the plan's rows are not what was frozen; nothing was written")
     if plan.kind != PlanKind.REACTIVATION and plan.state == PlanState.APPROVED:
         permit = _permit_of(plan)
         if not permits.use_for_plan(permit=permit, plan_id=plan.pk, plan_hash=plan.digest, at=at):
@@ -408,16 +437,24 @@ def _one_batch(plan_id: UUID, *, at: datetime) -> bool:
                     with transaction.atomic():
                         _carry_out(plan, [change], at=at)
                 except DatabaseError as error:
-                    change.result = PlannedChange.Result.FAILED
-                    change.detail = type(error.__cause__ or error).__name__
-                    change.save(update_fields=["result", "detail"])
+                    # The class alone: a database's message may hold values of the row.
+                    _mark([change], PlannedChange.Result.FAILED, detail=type(error.__cause__ or error).__name__, at=at)
     return True
 
 
 def _carry_out(plan: Plan, batch: Sequence[PlannedChange], *, at: datetime) -> None:
+    whole = [c for c in batch if _is_whole(c)]
+    broken = [c for c in batch if not _is_whole(c)]
+    _mark(broken, PlannedChange.Result.FAILED, detail="it does not name what it would change", at=at)
     for act in ChangeAct:
-        if same := [c for c in batch if c.act == act]:
+        if same := [c for c in whole if c.act == act]:
             _DOERS[act](plan, same, at)
+
+
+def _is_whole(change: PlannedChange) -> bool:
+    if change.act in {ChangeAct.DEPROVISION, ChangeAct.REACTIVATE}:
+        return change.account is not None
+    return change.group is not None and change.member_ref is not None
 
 
 def _permit_of(plan: Plan) -> Permit:
@@ -426,7 +463,9 @@ def _permit_of(plan: Plan) -> Permit:
     return Permit.objects.get(pk=plan.permit_id)
 
 
-def _mark(changes: Iterable[PlannedChange], result: PlannedChange.Result, *, detail: str, at: datetime) -> None:
+def _mark(changes: Collection[PlannedChange], result: PlannedChange.Result, *, detail: str, at: datetime) -> None:
+    if not changes:
+        return
     PlannedChange.objects.filter(pk__in=[c.pk for c in changes]).update(result=result, detail=detail[:400], done_at=at)
 
 
@@ -456,16 +495,23 @@ def _remove_members(plan: Plan, changes: list[PlannedChange], at: datetime) -> N
     groups = Group.objects.in_bulk({c.group_id for c in changes if c.group_id is not None})
     for group in groups.values():
         these = [c for c in changes if c.group_id == group.pk]
-        refs = [c.member_ref for c in these if c.member_ref is not None]
-        ended = memberships.remove(group=group, system=plan.system, refs=refs, at=at)
-        if ended:
+        live = memberships.of_system(group=group, system=plan.system).filter(origin_ref__in=[c.member_ref for c in these])
+        since = dict(live.values_list("origin_ref", "since"))
+        gone = [c for c in these if c.member_ref not in since]
+        # Something newer was decided: the directory put them in since the plan was frozen.
+        newer = [c for c in these if c.member_ref in since and since[c.member_ref] > plan.asked_at]
+        todo = [c for c in these if c.member_ref in since and c not in newer]
+        who = [memberships.Member(ref=c.member_ref, account=c.account_id) for c in todo if c.member_ref is not None]
+        if ended := memberships.remove(group=group, system=plan.system, refs=[m.ref for m in who], at=at):
             memberships.journal(
                 group=group,
                 changed=memberships.Changed(added=0, ended=ended),
-                who=[memberships.Member(ref=c.member_ref, account=c.account_id) for c in these if c.member_ref],
+                who=who,
                 note=f"{plan.system.name} no longer shows them",
             )
-        _mark(these, PlannedChange.Result.DONE, detail="", at=at)
+        _mark(gone, PlannedChange.Result.SAME, detail="out already", at=at)
+        _mark(newer, PlannedChange.Result.VOID, detail="its directory has spoken since", at=at)
+        _mark(todo, PlannedChange.Result.DONE, detail="", at=at)
 
 
 def _reactivate(plan: Plan, changes: list[PlannedChange], at: datetime) -> None:

@@ -19,6 +19,10 @@ from provisioning.plans import PlanChanged
 from provisioning.states import PLAN_WAITS
 
 
+# Facts that the page shows in their own place, from the plan itself.
+SHOWN_ELSEWHERE = frozenset({"sample", "run", "because", "asked_by", "asked_at", "system", "hash", "limits"})
+
+
 class AnswerForm(ReasonForm):
     """A reason, and what the page showed: a form older than a newer wish is void."""
 
@@ -46,6 +50,8 @@ def _facts(approval: Approval) -> list[tuple[str, Any]]:
     """The frozen facts as pairs for a list; lists as sentences, what is empty left out."""
     pairs: list[tuple[str, Any]] = []
     for name, value in approval.facts.items():
+        if name in SHOWN_ELSEWHERE:
+            continue
         inner = value.items() if isinstance(value, dict) else [(name, value)]
         pairs += [(key.replace("_", " "), text) for key, one in inner if (text := _said(one)) != ""]
     return pairs

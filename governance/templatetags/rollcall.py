@@ -286,8 +286,8 @@ def field(bound: BoundField) -> SafeString:
 
 
 @register.simple_tag
-def errors(form: Any) -> SafeString:
+def errors(form: Any, heading: str = "") -> SafeString:
     """All errors of a form in one place, each a link to its field. Empty when there is none."""
     if not form.is_bound or form.is_valid():
         return SafeString("")
-    return mark_safe(render_to_string("components/errors.html", {"form": form}))  # noqa: S308 - a template's output
+    return mark_safe(render_to_string("components/errors.html", {"form": form, "heading": heading}))  # noqa: S308 - a template's output

@@ -31,7 +31,7 @@ def test_the_company_has_about_four_hundred_people_and_one_hundred_and_twenty_ma
         "crm": ("halyard", 45, 0),
     }
     assert {machine.kind for machine in company.machines} == {"service", "workload", "agent", "shared"}
-    assert {machine.environment for machine in company.machines} == {"production", "staging", "dev"}
+    assert {machine.environment for machine in company.machines} == {"production", "staging", "development"}
 
 
 def test_the_same_moment_gives_the_same_company(company: Company) -> None:

@@ -69,7 +69,7 @@ def scim(live_server: Any, sandbox: Idp) -> WSGISCIMClient:
 def test_an_unmodified_client_creates_changes_lists_and_deactivates(scim: WSGISCIMClient) -> None:
     user_type = scim.get_resource_model("User")
     made = scim.create(
-        user_type(user_name="bjensen@example.com", name=Name(given_name="Barbara"), active=True, display_name="Babs")
+        user_type(user_name="bjensen@example.com", name={"givenName": "Barbara"}, active=True, display_name="Babs")
     )
     assert made.id and made.active is True and made.meta.location.endswith(f"/scim/v2/Users/{made.id}")
 
@@ -90,7 +90,7 @@ def test_an_unmodified_client_creates_changes_lists_and_deactivates(scim: WSGISC
 def test_an_unmodified_client_keeps_a_group(scim: WSGISCIMClient) -> None:
     user_type, group_type = scim.get_resource_model("User"), scim.get_resource_model("Group")
     ada, eva = (scim.create(user_type(user_name=name)) for name in ("ada", "eva"))
-    group = scim.create(group_type(display_name="Staff", members=[GroupMember(value=ada.id)]))
+    group = scim.create(group_type(display_name="Staff", members=[{"value": ada.id}]))
     patch = PatchOp[group_type](operations=[PatchOperation(op="add", path="members", value=[{"value": eva.id}])])
     scim.modify(group_type, group.id, patch)
     assert {member.value for member in scim.query(group_type, group.id).members} == {ada.id, eva.id}
@@ -106,5 +106,5 @@ def test_the_conformance_tester_finds_no_fault(scim: WSGISCIMClient) -> None:
         for result in results
         if result.status not in {Status.SUCCESS, Status.SKIPPED, Status.ACCEPTABLE}
     ]
-    assert faults == []
+    assert faults == [], "\n".join(faults)
     assert sum(result.status == Status.SUCCESS for result in results) > 100

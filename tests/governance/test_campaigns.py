@@ -14,7 +14,7 @@ from accounts.models.account import Account, AccountKind, AccountState, Environm
 from accounts.models.exception import PolicyException
 from accounts.models.finding import Finding, FindingKind
 from accounts.models.hold import Hold, HoldKind
-from accounts.models.user import RoleName, User
+from accounts.models.user import RoleName
 from accounts.rules import Refused
 from audit.models import JournalEntry
 from governance import approvals, campaigns, reviews, settling
@@ -524,8 +524,3 @@ def test_progress_counts_each_campaign_in_one_query(stage: Stage, django_assert_
         campaign.pk: campaigns.Progress(total=3, waiting=1, certified=1, revoked=1, silent_people=1),
     }
     assert (found[campaign.pk].decided_percent, found[campaign.pk].settled) == (66, 1)
-
-
-def test_a_reviewer_who_is_somebody_else_is_not_needed_twice(stage: Stage) -> None:
-    users: list[User] = list(User.objects.all())
-    assert {u.username for u in users} == {"l.chen", "a.ruiz"}

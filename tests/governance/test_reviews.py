@@ -302,7 +302,7 @@ def test_one_refusal_among_several_keeps_none(make_round: Callable[..., Round]) 
     assert set(r.campaign.reviews.values_list("state", flat=True)) == {ReviewState.WAITING}
 
 
-def test_standing_takes_three_queries_for_any_number_of_lines(
+def test_standing_takes_two_queries_for_any_number_of_lines(
     make_round: Callable[..., Round], django_assert_num_queries: Any
 ) -> None:
     r = make_round(*({"name": f"svc-{n}"} for n in range(4)))

@@ -11,13 +11,15 @@ import pytest
 from django.contrib import admin
 from django.template import Context, Template
 
-from accounts.models import RoleName, Tenant
+from accounts.models import RoleName, System, Tenant
 from accounts.states import ALL as ACCOUNT_TABLES
+from audit.scope import scope
 from governance.pages import plain, window
 from governance.site import RollcallSite
 from governance.states import ALL as GOVERNANCE_TABLES
 from governance.templatetags.marks import STATES, TONES, points, span, worst
 from provisioning.states import ALL as PROVISIONING_TABLES
+from tests.conftest import a_cause
 from tests.governance.shell import a_user, enter
 
 if TYPE_CHECKING:
@@ -294,6 +296,28 @@ def test_the_site_is_ours_and_read_by_who_reads_the_roll(client: Client, tenant:
         enter(client, a_user(f"some.{role}", role, tenant=tenant))
         statuses[role.value] = client.get("/t/acme/admin/records/", follow=True).status_code
     assert statuses == {"security": 200, "owner": 403, "auditor": 200, "administrator": 200}
+
+
+def test_no_record_of_a_model_without_a_tenant_is_shown(signed_in: Client) -> None:
+    shown = {model.__name__ for model in admin.site._registry if getattr(model, "global_because", None)}
+    assert shown == set()
+    assert {"Account", "Finding", "Plan"} <= {model.__name__ for model in admin.site._registry}
+    assert signed_in.get("/t/acme/admin/records/accounts/user/").status_code == 404
+
+
+def test_the_history_of_a_record_says_who_why_and_by_which_cause(signed_in: Client, tenant: Tenant) -> None:
+    with scope(tenant=tenant.pk, cause=a_cause(reason="two more days")) as cause:
+        system = System.objects.create(tenant=tenant, name="GitHub", made_at=AT)
+        system.grace_hours = 48
+        system.save()
+    answer = signed_in.get(f"/t/acme/admin/records/accounts/system/{system.pk}/history/")
+    html = answer.content.decode()
+    assert "<b>Grace hours</b> 24 → 48" in html
+    assert html.count("two more days") == 2
+    assert html.count(f'class="number">{cause.pk}<') == 2
+    found = outline(answer)
+    assert (found.forbidden, found.headings.count("h1")) == ([], 1)
+    assert signed_in.get(f"/t/acme/admin/records/accounts/system/{system.pk}/change/").status_code == 200
 
 
 def test_signing_out_by_the_admin_works_and_its_password_page_is_ours(signed_in: Client) -> None:

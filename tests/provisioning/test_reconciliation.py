@@ -1,0 +1,422 @@
+"""A run from its first page to its journal entry, against a real directory; killed anywhere, it goes on."""
+
+import datetime as dt
+
+import pytest
+
+from accounts.models import Account, Finding, FindingKind
+from audit import crashpoints
+from audit.models import JournalEntry
+from audit.scope import scope
+from provisioning import plans, reconciliation, snapshot, systems
+from provisioning.models import Connection, Plan, Run, Snapshot, SnapshotProof, StagedMember, StagedResource
+from provisioning.reconciliation import CantRead
+from tests.conftest import AT, a_cause
+from tests.fakes.directories import a_system, known, known_group, serving
+
+BEFORE = AT - dt.timedelta(days=1)
+MINUTE = dt.timedelta(minutes=1)
+
+
+class Clock:
+    """A second later each time somebody looks."""
+
+    def __init__(self, now=AT):
+        self.now = now
+
+    def __call__(self):
+        self.now += dt.timedelta(seconds=1)
+        return self.now
+
+
+@pytest.fixture
+def directory():
+    with serving() as one:
+        yield one
+
+
+@pytest.fixture
+def acting(tenant):
+    return lambda **more: scope(tenant=tenant.pk, cause=a_cause(**more))
+
+
+@pytest.fixture
+def system(acting, directory):
+    """Five people in a group; the directory lost to tell that u1 is inactive, and u2 out of the group."""
+    with acting():
+        made = a_system(Tenant_of(acting), at=BEFORE, directory=directory, cadence_minutes=15, freshness_minutes=60)
+        ids = {name: directory.user(name, active=name != "u1") for name in ("canary", "u1", "u2", "u3", "u4")}
+        people = {name: known(made, name, at=BEFORE, remote_id=remote) for name, remote in ids.items()}
+        remote = directory.group("web", ids["u3"], ids["u4"])
+        known_group(made, "web", people["u2"], people["u3"], at=BEFORE, remote_id=remote)
+    made.ids = ids
+    return made
+
+
+def Tenant_of(acting):  # noqa: N802
+    from accounts.models import Tenant
+
+    return Tenant.objects.get()
+
+
+def begin(acting, system, at=AT):
+    with acting():
+        return reconciliation.start(system=system, started_by="a test", at=at)
+
+
+def finish(run, clock=None, most=50, **how):
+    clock = clock or Clock()
+    for number in range(most):
+        if reconciliation.advance(tenant=run.tenant_id, run_id=run.pk, clock=clock, **how):
+            return number + 1
+    raise AssertionError("the run does not end")
+
+
+def state(acting, run):
+    with acting():
+        found = Run.objects.get(pk=run.pk)
+        return found.state, found.step, found.problem
+
+
+def live_findings():
+    return sorted(
+        Finding.objects.filter(state="open").exclude(kind=FindingKind.NOT_MEASURED).values_list("kind", "title")
+    )
+
+
+EXPECTED = [
+    ("membership_differs", "u2 is still in web here; Okta no longer shows it"),
+    ("membership_differs", "u4 is not in web here; Okta shows it there"),
+    ("status_differs", "u1: inactive at Okta, active here"),
+]
+
+
+# -- the way of a run
+
+
+def test_a_run_reads_compares_plans_and_closes_with_counts_and_one_journal_entry(tenant, acting, system):
+    run = begin(acting, system)
+    assert finish(run) == 1
+    with acting():
+        run.refresh_from_db()
+        assert (run.state, run.step, run.problem, run.leased_until) == ("closed", "closed", "", None)
+        seconds = run.counts.pop("seconds")
+        assert seconds == (run.ended_at - AT).total_seconds() > 0
+        assert run.counts == {
+            "pages": 3, "users": 5, "groups": 1, "members": 2, "status": 1, "member_removed": 1, "member_added": 1,
+            "opened": 3, "resolved": 0, "wanted": 2,
+        }  # fmt: skip
+        assert live_findings() == EXPECTED
+        plan = Plan.objects.get()
+        assert (plan.state, plan.run_id, plan.brake["count"], plan.brake["of"]) == ("cleared", run.pk, 2, 5)
+        assert [(c.act, c.label) for c in plan.changes.all()] == [
+            ("deprovision", "u1"), ("remove_member", "u2 from web")
+        ]  # fmt: skip
+        assert {p.word: p.holds for p in SnapshotProof.objects.all()} == dict.fromkeys(
+            ["drained", "total", "unique", "canary", "shrink"], True
+        )
+        assert (StagedResource.objects.count(), StagedMember.objects.count()) == (0, 0)
+        connection = Connection.objects.get()
+        assert (connection.last_complete_at, connection.due_at, connection.last_problem) == (
+            Snapshot.objects.get().started_at, AT + 15 * MINUTE, ""
+        )  # fmt: skip
+        entries = JournalEntry.objects.filter(event__startswith="run.").order_by("id")
+        assert [e.event for e in entries] == ["run.started", "run.closed"]
+        assert entries[1].sentence == (
+            "Okta: reading closed. 5 accounts and 1 groups read, 3 findings opened, 0 resolved, 2 changes wanted"
+        )
+
+
+def test_the_repair_closes_its_findings_and_the_next_reading_finds_only_what_needs_its_own_word(acting, system):
+    finish(begin(acting, system))
+    with acting():
+        plan = plans.execute(plan_id=Plan.objects.get().pk, at=AT + MINUTE)
+        assert plan.state == "done"
+        assert reconciliation.after_plan(plan=plan, at=AT + MINUTE) == 2
+        assert reconciliation.after_plan(plan=plan, at=AT + MINUTE) == 0
+        assert live_findings() == EXPECTED[1:2]
+        assert Account.objects.get(user_name="u1").state == "deprovisioned"
+    finish(begin(acting, system, at=AT + 16 * MINUTE), Clock(AT + 16 * MINUTE))
+    with acting():
+        assert live_findings() == EXPECTED[1:2]
+        assert Plan.objects.count() == 1
+
+
+def test_a_repair_that_nobody_reported_is_seen_by_the_next_complete_reading(acting, system):
+    finish(begin(acting, system))
+    with acting():
+        plans.execute(plan_id=Plan.objects.get().pk, at=AT + MINUTE)
+    finish(begin(acting, system, at=AT + 16 * MINUTE), Clock(AT + 16 * MINUTE))
+    with acting():
+        assert live_findings() == EXPECTED[1:2]
+        assert Finding.objects.get(kind="status_differs").resolution.startswith("a complete reading begun")
+
+
+def test_more_than_the_brake_allows_waits_for_people(acting, system, directory):
+    with acting():
+        names = [f"many{n:02}" for n in range(21)]
+        for name in names:
+            known(system, name, at=BEFORE, remote_id=directory.user(name, active=False))
+    finish(begin(acting, system))
+    with acting():
+        plan = Plan.objects.get()
+        assert plan.state == "tripped"
+        assert plan.brake["because"][0] == "23 changes are more than 20"
+        assert Account.objects.filter(state="deprovisioned").count() == 0
+        assert Finding.objects.filter(kind="status_differs", state="open").count() == 22
+
+
+def test_one_page_a_slice_is_as_good_as_all_at_once(acting, system):
+    run = begin(acting, system)
+    assert finish(run, seconds=0) == 7
+    with acting():
+        assert live_findings() == EXPECTED
+
+
+# -- one run per system, and one worker per run
+
+
+def test_starting_twice_returns_the_run_that_is_running(acting, system):
+    first = begin(acting, system)
+    assert begin(acting, system, at=AT + MINUTE).pk == first.pk
+    assert finish(first) == 1
+    assert begin(acting, system, at=AT + 2 * MINUTE).pk != first.pk
+
+
+def test_a_system_is_due_once_a_cadence(acting, system):
+    with acting():
+        assert reconciliation.start_due(system=system.pk, started_by="sweep", at=AT) is not None
+        assert reconciliation.start_due(system=system.pk, started_by="sweep", at=AT) is None
+        run = Run.objects.get()
+    finish(run)
+    with acting():
+        assert reconciliation.start_due(system=system.pk, started_by="sweep", at=AT + 14 * MINUTE) is None
+        assert reconciliation.start_due(system=system.pk, started_by="sweep", at=AT + 15 * MINUTE) is not None
+
+
+def test_what_can_not_be_read_is_refused_in_words(tenant, acting, system):
+    with acting():
+        connection = Connection.objects.get()
+        systems.pause(connection=connection, reason="x", at=AT)
+        with pytest.raises(CantRead, match="Okta is paused: resume its connection first"):
+            reconciliation.start(system=system, started_by="x", at=AT)
+        assert reconciliation.start_due(system=system.pk, started_by="x", at=AT + 60 * MINUTE) is None
+        with pytest.raises(CantRead, match="Entra is not connected"):
+            reconciliation.start(system=a_system(tenant, at=AT, name="Entra"), started_by="x", at=AT)
+        systems.end_system(system=system, reason="x", at=AT)
+        with pytest.raises(CantRead, match="Okta has ended"):
+            reconciliation.start(system=system, started_by="x", at=AT)
+        assert Run.objects.count() == 0
+
+
+def test_a_run_that_somebody_works_on_is_left_alone_until_its_lease_is_over(acting, system):
+    run = begin(acting, system)
+    with acting():
+        assert reconciliation.claim(run_id=run.pk, at=AT) == 1
+    assert reconciliation.advance(tenant=run.tenant_id, run_id=run.pk, clock=Clock(AT)) is False
+    assert state(acting, run)[1] == "listing"
+    assert reconciliation.advance(tenant=run.tenant_id, run_id=run.pk, clock=Clock(AT + 3 * MINUTE)) is True
+
+
+def test_a_stale_worker_writes_nothing_more(acting, system, directory):
+    run = begin(acting, system)
+    stolen = []
+
+    def steal(work, place, page, original=snapshot._keep):
+        if len(stolen) == 0:
+            with acting():
+                Run.objects.update(leased_until=None)
+                stolen.append(reconciliation.claim(run_id=run.pk, at=AT))
+        return original(work, place, page)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(snapshot, "_keep", steal)
+        assert reconciliation.advance(tenant=run.tenant_id, run_id=run.pk, clock=Clock()) is False
+    with acting():
+        assert StagedResource.objects.count() == 0
+        assert Run.objects.get().lease == stolen[0] == 2
+
+
+# -- crashes
+
+
+class Killed(BaseException):
+    """As a SIGKILL: nothing of the process runs after it."""
+
+
+POINTS = [
+    "run.claimed", "snapshot.page_read", "snapshot.page_staged", "snapshot.page_written", "run.listed", "run.verified",
+    "run.compared", "run.planned", "run.closing",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("nth", [1, 2])
+@pytest.mark.parametrize("point", POINTS)
+def test_a_run_that_was_killed_anywhere_ends_as_if_it_had_not_been(acting, system, monkeypatch, point, nth):
+    assert point in crashpoints.POINTS
+    run = begin(acting, system)
+    passed = []
+
+    def die(name):
+        if name == point:
+            passed.append(name)
+            if len(passed) == nth:
+                raise Killed
+
+    monkeypatch.setattr(crashpoints, "here", die)
+    clock = Clock()
+    try:
+        finish(run, clock, seconds=0)
+    except Killed:
+        # Nobody works on it before the lease of the dead is over.
+        assert reconciliation.advance(tenant=run.tenant_id, run_id=run.pk, clock=clock) is False
+        clock.now += reconciliation.LEASE
+        finish(run, clock, seconds=0)
+    with acting():
+        run.refresh_from_db()
+        assert (run.state, run.counts["users"], run.counts["wanted"]) == ("closed", 5, 2)
+        assert live_findings() == EXPECTED
+        assert Plan.objects.count() == 1
+        assert SnapshotProof.objects.filter(holds=True).count() == 5
+        assert StagedResource.objects.count() == 0
+        assert JournalEntry.objects.filter(event="run.closed").count() == 1
+
+
+# -- what ends a run before its time
+
+
+def test_a_directory_that_breaks_down_fails_the_run_in_words_and_nothing_follows(acting, system, directory):
+    finish(begin(acting, system))
+    directory.bend = lambda asked, document: (500, {}) if asked.start == 4 else document
+    run = begin(acting, system, at=AT + 16 * MINUTE)
+    with acting():
+        directory.change(system.ids["u3"], active=False)
+    finish(run, Clock(AT + 16 * MINUTE))
+    problem = f"page 2: {directory.url} answered 500: a reading should be answered with 200."
+    assert state(acting, run) == ("failed", "closed", problem)
+    with acting():
+        assert live_findings() == EXPECTED
+        reading = Snapshot.objects.get(run=run)
+        assert (reading.state, [(p.word, p.holds) for p in reading.proofs.all()]) == ("failed", [("drained", False)])
+        assert StagedResource.objects.count() == 0
+        connection = Connection.objects.get()
+        assert (connection.last_problem, connection.last_complete_at) == (problem, AT)
+        assert JournalEntry.objects.filter(event="run.closed").order_by("id").last().sentence == (
+            f"Okta: reading failed. {problem}"
+        )
+
+
+def test_an_incomplete_run_says_which_proof_failed_and_keeps_what_was_wanted_before(acting, system, directory):
+    finish(begin(acting, system))
+    directory.delete(system.ids["canary"])
+    run = begin(acting, system, at=AT + 16 * MINUTE)
+    finish(run, Clock(AT + 16 * MINUTE))
+    assert state(acting, run) == ("incomplete", "closed", "not proven that the canary was seen: canary was not seen")
+    with acting():
+        assert live_findings() == EXPECTED
+        assert [p.state for p in Plan.objects.all()] == ["cleared"]
+        assert Connection.objects.get().last_complete_at == AT
+
+
+def test_a_busy_server_is_left_alone_as_long_as_it_asks_for_and_only_a_few_times(acting, system, directory, monkeypatch):
+    monkeypatch.setattr(snapshot, "PATIENCE", 0.0)
+    directory.bend = lambda asked, document: (503, {})
+    run = begin(acting, system)
+    clock = Clock()
+    for _ in range(reconciliation.BUSY_TIMES):
+        assert reconciliation.advance(tenant=run.tenant_id, run_id=run.pk, clock=clock) is False
+        with acting():
+            assert Run.objects.get().leased_until > clock.now - dt.timedelta(seconds=1)
+        clock.now += MINUTE
+    assert reconciliation.advance(tenant=run.tenant_id, run_id=run.pk, clock=clock) is True
+    assert state(acting, run)[0] == "failed"
+    assert "is busy" in state(acting, run)[2]
+
+
+def test_a_run_that_is_stopped_is_stopped_and_nothing_follows(acting, system):
+    run = begin(acting, system)
+    assert reconciliation.advance(tenant=run.tenant_id, run_id=run.pk, clock=Clock(), seconds=0) is False
+    with acting():
+        reconciliation.ask_stop(run=run, at=AT)
+        reconciliation.ask_stop(run=run, at=AT + MINUTE)
+    assert finish(run, Clock(AT)) == 1
+    assert state(acting, run) == ("stopped", "closed", "stopped by hand; nothing follows from what was read")
+    with acting():
+        assert (live_findings(), StagedResource.objects.count()) == ([], 0)
+        assert JournalEntry.objects.filter(event="run.stop_asked").count() == 1
+        # It was stopped by us: the system has no problem.
+        assert Connection.objects.get().last_problem == ""
+
+
+def test_a_secret_that_can_not_be_decrypted_fails_the_run_in_words(acting, system, settings):
+    from cryptography.fernet import Fernet
+
+    settings.ROLLCALL_FIELD_KEYS = [Fernet.generate_key().decode()]
+    run = begin(acting, system)
+    finish(run)
+    assert "put its key back into ROLLCALL_FIELD_KEYS" in state(acting, run)[2]
+
+
+def test_an_error_of_our_own_is_tried_again_and_fails_the_run_at_last(acting, system, monkeypatch):
+    def broken(**_):
+        raise ZeroDivisionError("with a value")
+
+    monkeypatch.setattr(reconciliation.comparison, "compare", broken)
+    run = begin(acting, system)
+    clock = Clock()
+    for _ in range(reconciliation.ERRORS_MOST):
+        with pytest.raises(ZeroDivisionError):
+            reconciliation.advance(tenant=run.tenant_id, run_id=run.pk, clock=clock)
+        assert reconciliation.advance(tenant=run.tenant_id, run_id=run.pk, clock=clock) is False
+        clock.now += reconciliation.LEASE
+    assert state(acting, run) == ("failed", "closed", "page 4: ZeroDivisionError here, 3 times: the log says more")
+
+
+# -- freshness
+
+
+def not_measured():
+    return [(f.title, f.severity) for f in Finding.objects.filter(kind="not_measured", state="open").order_by("title")]
+
+
+def test_not_having_looked_is_a_finding_until_a_complete_reading(tenant, acting, system):
+    with acting():
+        a_system(tenant, at=BEFORE, name="Aside")
+        assert reconciliation.watch_freshness(at=AT) == 2
+        assert not_measured() == [
+            ("Aside is not measured, never read completely: it is not connected", 2),
+            ("Okta is not measured, never read completely: no reading has ended yet", 3),
+        ]
+        assert Finding.objects.get(system=system).due_at == BEFORE + MINUTE * 60 + dt.timedelta(days=1)
+    finish(begin(acting, system))
+    with acting():
+        assert [title[:5] for title, _ in not_measured()] == ["Aside"]
+        assert reconciliation.watch_freshness(at=AT + 60 * MINUTE) == 1
+        assert reconciliation.watch_freshness(at=AT + 60 * MINUTE + dt.timedelta(seconds=1)) == 2
+        assert not_measured()[1][0] == (
+            "Okta is not measured, last read completely 2026-11-23 12:00 UTC: no reading has ended yet"
+        )
+
+
+def test_why_a_system_is_not_measured_is_said_at_once_when_it_changes(acting, system, directory):
+    with acting():
+        reconciliation.watch_freshness(at=AT)
+    directory.bend = lambda asked, document: (401, {})
+    finish(begin(acting, system))
+    with acting():
+        reconciliation.watch_freshness(at=AT + MINUTE)
+        assert not_measured()[0][0].endswith("answered 401: the token is not accepted.")
+        systems.pause(connection=Connection.objects.get(), reason="x", at=AT + MINUTE)
+        reconciliation.watch_freshness(at=AT + 2 * MINUTE)
+        assert not_measured()[0][0].endswith("paused since 2026-11-23 12:01 UTC")
+        systems.end_system(system=system, reason="x", at=AT + 3 * MINUTE)
+        assert reconciliation.watch_freshness(at=AT + 3 * MINUTE) == 0
+        assert not_measured() == []
+
+
+def test_a_failed_or_incomplete_reading_leaves_the_system_not_measured(acting, system, directory):
+    directory.delete(system.ids["canary"])
+    finish(begin(acting, system))
+    with acting():
+        assert reconciliation.watch_freshness(at=AT + MINUTE) == 1
+        assert "not proven that the canary was seen" in not_measured()[0][0]
