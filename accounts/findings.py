@@ -113,9 +113,11 @@ def _see_again(finding: Finding, wrong: Wrong, *, at: datetime) -> tuple[bool, b
 def open_or_raise(wrongs: Iterable[Wrong], *, at: datetime) -> Opened:
     """Open what is new, raise what got worse, see again what is known. Safe to repeat and to run twice at once."""
     by_key = {w.key: w for w in wrongs}
-    tenant = current().tenant_id
-    if not by_key or tenant is None:
+    if not by_key:
         return Opened(0, 0)
+    tenant = current().tenant_id
+    if tenant is None:
+        raise ValueError("a finding belongs to a tenant: open its scope first")
     with transaction.atomic():
         live = Finding.objects.select_for_update().filter(dedupe_key__in=by_key, state__in=FINDING_LIVE).order_by("id")
         seen, raised = [], 0

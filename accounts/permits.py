@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from accounts.models.account import Account
-from accounts.models.exception import PolicyException
+from accounts.models.exception import ExceptionKind, PolicyException
 from accounts.models.permit import Permit, PermitAct
 from accounts.states import Event
 from audit.journal import Subject, record
@@ -52,7 +52,14 @@ def grant_return(
 
 
 def grant_return_by_exception(*, account: Account, exception: PolicyException, at: datetime) -> Permit:
-    """A live exception lets the account come back. It counts, it is journaled, and it ends with the exception."""
+    """A live exception lets the account come back. It counts, it is journaled, and it ends with the exception.
+
+    Raises `CantPermit` for an exception of another kind, or one that is not in force.
+    """
+    if exception.kind != ExceptionKind.REACTIVATION:
+        raise CantPermit("the exception is from another rule")
+    if not exception.starts_at <= at < min(exception.until, exception.ended_at or exception.until):
+        raise CantPermit("the exception is not in force")
     permit = Permit.objects.create(
         tenant_id=account.tenant_id,
         act=PermitAct.REACTIVATE,

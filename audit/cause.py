@@ -30,7 +30,7 @@ SELECT id, at, set_config('rollcall.cause', id::text, true) FROM made
 """
 
 
-class NoCause(RuntimeError):  # noqa: N818  a sentence, as everywhere in this house
+class NoCause(RuntimeError):
     """Code that must know who acts ran outside `acting`."""
 
 

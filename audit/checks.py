@@ -34,7 +34,7 @@ def _complaints(model: type[Any]) -> Iterator[CheckMessage]:
             obj=model,
             id="audit.E003",
         )
-    if len(model._meta.parents) > 0 and not model._meta.proxy:  # noqa: SLF001  Django's own
+    if len(model._meta.parents) > 0 and not model._meta.proxy:
         yield Error(f"{model.__name__} inherits a table: history would miss half of it", obj=model, id="audit.E004")
 
 

@@ -8,7 +8,7 @@
 Made by the operation `Guard` in migrations, and repeated idempotently after every migrate by `install`.
 """
 
-# ruff: noqa: ARG002, SLF001  the signatures of Django's operations, and its `_meta`
+# ruff: noqa: ARG002  the signatures of Django's operations, and its `_meta`
 from __future__ import annotations
 
 from pathlib import Path
@@ -325,7 +325,7 @@ class Guard(Operation):
         return f"Guard {', '.join(self.names)} in the database"
 
 
-class WrongRole(RuntimeError):  # noqa: N818  a sentence, as everywhere in this house
+class WrongRole(RuntimeError):
     """The process runs with a database role that row-level security does not bind."""
 
 

@@ -125,9 +125,9 @@ class JournalSubject(models.Model):
 
 def tracked(model: type[models.Model]) -> bool:
     """Whether the model's changes are kept in a history table."""
-    return hasattr(model._meta, "simple_history_manager_attribute")  # noqa: SLF001  Django's own
+    return hasattr(model._meta, "simple_history_manager_attribute")
 
 
 def history_of(model: type[models.Model]) -> Any:
     """The history model of a tracked model."""
-    return getattr(model, model._meta.simple_history_manager_attribute).model  # type: ignore[attr-defined]  # noqa: SLF001
+    return getattr(model, model._meta.simple_history_manager_attribute).model  # type: ignore[attr-defined]

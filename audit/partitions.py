@@ -58,7 +58,7 @@ class PartitionByMonth(Operation):
         to_state: Any,
     ) -> None:
         """Copy the definition, drop the plain table, make the months and a default for everything else."""
-        table = to_state.apps.get_model(app_label, self.name)._meta.db_table  # noqa: SLF001  Django's own
+        table = to_state.apps.get_model(app_label, self.name)._meta.db_table
         schema_editor.execute(f'ALTER TABLE "{table}" RENAME TO "{table}_plain"')
         schema_editor.execute(f'CREATE TABLE "{table}" (LIKE "{table}_plain" INCLUDING ALL) PARTITION BY RANGE (id)')
         schema_editor.execute(f'DROP TABLE "{table}_plain"')

@@ -6,11 +6,11 @@ from typing import Any
 
 MASK = "***"
 # Names, not values: whatever is called like a secret is one, wherever it stands.
-_SECRET_WORD = (
+_SECRETS_WORD = (
     r"(?:pass(?:word|wd|phrase|code)|pwd|secret|token|(?:api|access|private|session)[-_]?key|credential|authorization"
     r"|cookie|bearer|otp)"
 )
-_SECRET_NAME = re.compile(_SECRET_WORD + r"|pin$", re.IGNORECASE)
+_SECRET_NAME = re.compile(_SECRETS_WORD + r"|pin$", re.IGNORECASE)
 # Values that look like credentials of ours or of others, for free text and query strings.
 _SECRET_VALUE = re.compile(
     r"rc_[A-Za-z0-9-]+_[A-Za-z0-9_-]{16,}|eyJ[\w-]{8,}\.[\w-]{8,}\.[\w-]*|(?i:bearer|basic)\s+[\w+/=.~-]{6,}"
@@ -18,7 +18,7 @@ _SECRET_VALUE = re.compile(
 )
 # A secret's name and its value in free text: a query string, a form, a filter, or JSON too broken to be read.
 _SECRET_PAIR = re.compile(
-    rf"({_SECRET_WORD}[\w.\-]{{0,40}}(?:\\?[\"'])?\s{{0,8}}(?:[=:]|\b(?:eq|ne|co|sw|ew)\b)[\s\[]{{0,8}})"
+    rf"({_SECRETS_WORD}[\w.\-]{{0,40}}(?:\\?[\"'])?\s{{0,8}}(?:[=:]|\b(?:eq|ne|co|sw|ew)\b)[\s\[]{{0,8}})"
     r"(?:\\?\"(?:[^\"\\]|\\.)*\\?\"?|'[^']*'?|[^\s&;,\"'}\]]+)",
     re.IGNORECASE,
 )

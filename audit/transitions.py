@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 
-class IllegalMove(ValueError):  # noqa: N818  a sentence, as everywhere in this house
+class IllegalMove(ValueError):
     """The state table knows no such arrow."""
 
 
@@ -56,9 +56,9 @@ def table(name: str, *, initial: Iterable[str], arrows: Mapping[str, Iterable[st
     starts = frozenset(initial)
     if unknown := starts.union(*frozen.values()) - frozen.keys():
         raise ValueError(f"{name}: arrows into unknown states {sorted(unknown)}")
-    reached, ahead = set(starts), set(starts)
+    reached = ahead = starts
     while ahead:
-        ahead = frozenset[str]().union(*(frozen[state] for state in ahead)) - reached
+        ahead = starts.union(*(frozen[state] for state in ahead)) - reached
         reached |= ahead
     if lonely := frozen.keys() - reached:
         raise ValueError(f"{name}: nothing reaches {sorted(lonely)}")

@@ -30,14 +30,14 @@ from governance import facts, notices
 from governance.consequences import DO, BadAnswer, Stale, subjects
 from governance.models.approval import Answer, Approval, ApprovalKind, ApprovalState
 from governance.models.campaign import Review, ReviewState
-from governance.rules import bars, may_answer
+from governance.rules import bars, constraint_of, may_answer, refusal
 from governance.states import APPROVAL, Event
 from provisioning import plans
 from provisioning.models.plan import Plan, PlanKind
 from provisioning.states import PLAN_WAITS
 
 __all__ = [
-    "BadAnswer", "CantAsk", "Stale", "answer", "ask_exception", "ask_role", "lapse_due", "open_for_plans", "refusal",
+    "BadAnswer", "CantAsk", "Stale", "answer", "ask_exception", "ask_role", "lapse_due", "open_for_plans",
     "subjects", "version",
 ]  # fmt: skip
 
@@ -82,7 +82,7 @@ def open_for_plans(*, at: datetime) -> int:
                 _asked(_of_plan(plan), at=at)
                 opened += 1
         except IntegrityError as error:
-            if _constraint(error) != "governance_approval_one_open_per_plan":
+            if constraint_of(error) != "governance_approval_one_open_per_plan":
                 raise
     return opened
 
@@ -302,31 +302,6 @@ def _write(
         sentence=f"{user}: {question.title} {'Yes' if is_yes else 'No'}. {reason}",
         subjects=subjects(question),
     )
-
-
-def _constraint(error: DatabaseError) -> str:
-    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None) or ""
-
-
-def refusal(error: DatabaseError) -> str:
-    """The database's refusal of an answer, in the words of the rule. Re-raises what is no refusal of ours."""
-    rules = {
-        "governance_answer_not_by_who_is_barred": _(
-            "you asked for it, are its subject, answer for it or administer the system that asks; somebody else answers"
-        ),
-        "governance_answer_once_per_person": _(
-            "you have answered, under this sign-in name or another; a second person answers next"
-        ),
-        "governance_answer_by_a_role_older_than_it": _(
-            "you have no role that answers this, or it is younger than the question"
-        ),
-        "governance_answer_has_a_reason": _("write a reason: a ticket, a request, what you saw"),
-        "RC020": _("the question is not open any more"),
-    }
-    word = _constraint(error) or getattr(error.__cause__, "sqlstate", "")
-    if word not in rules:
-        raise error
-    return rules[word]
 
 
 def _end(question: Approval, to: ApprovalState, *, because: str, event: Event, at: datetime) -> Approval:

@@ -174,7 +174,7 @@ def _sentence(measured: Sequence[freshness.Measured], unknown: int, findings: Fi
     if grey:
         worst = min(grey, key=lambda m: (m.since is None, m.since, m.name))
         systems = ngettext(
-            "No: %(grey)d of %(all)d system is not measured",
+            "No: %(grey)d of %(all)d systems is not measured",
             "No: %(grey)d of %(all)d systems are not measured",
             len(grey),
         ) % {"grey": len(grey), "all": len(measured)}

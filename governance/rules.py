@@ -3,6 +3,7 @@
 from datetime import datetime
 from uuid import UUID
 
+from django.db import DatabaseError
 from django.db.models import Min, Q, QuerySet
 from django.utils.translation import gettext as _
 
@@ -124,6 +125,32 @@ def may_answer(user: User, approval: Approval, *, at: datetime) -> Ruling:
     if Answer.objects.filter(approval=approval, identity=user.identity_id).exists():
         return _no(_("you have answered, under this sign-in name or another; a second person answers next"))
     return _yes()
+
+
+def constraint_of(error: DatabaseError) -> str:
+    """The name of the constraint that refused a write, or nothing."""
+    return getattr(getattr(error.__cause__, "diag", None), "constraint_name", None) or ""
+
+
+def refusal(error: DatabaseError) -> str:
+    """The database's refusal of an answer, in the words of the rule. Re-raises what is no refusal of ours."""
+    rules = {
+        "governance_answer_not_by_who_is_barred": _(
+            "you asked for it, are its subject, answer for it or administer the system that asks; somebody else answers"
+        ),
+        "governance_answer_once_per_person": _(
+            "you have answered, under this sign-in name or another; a second person answers next"
+        ),
+        "governance_answer_by_a_role_older_than_it": _(
+            "you have no role that answers this, or it is younger than the question"
+        ),
+        "governance_answer_has_a_reason": _("write a reason: a ticket, a request, what you saw"),
+        "RC020": _("the question is not open any more"),
+    }
+    word = constraint_of(error) or getattr(error.__cause__, "sqlstate", "")
+    if word not in rules:
+        raise error
+    return rules[word]
 
 
 def may_decide(user: User, review: Review, *, at: datetime) -> Ruling:

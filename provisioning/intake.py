@@ -7,12 +7,13 @@ missing, and otherwise becomes a wish that waits for people. What is already so 
 import hashlib
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
+from django.db.models import Model
 
 from accounts import lifecycle, memberships, ownership
 from accounts.findings import Wrong, open_or_raise
@@ -171,8 +172,8 @@ def _fields(change: AccountChange, *, kind: AccountKind, default_expiry: datetim
         "environment": _environment(change),
         "expires_at": expires_at,
     }
-    check_lengths(Account, {_WORDS[name]: (name, str(fields[name])) for name in _WORDS})
-    check_lengths(Shadow, {"externalId": ("external_id", change.external_id or "")})
+    check_lengths(Account, fields)
+    check_lengths(Shadow, {"external_id": change.external_id or ""})
     if not fields["user_name_key"]:
         raise BadValue("userName", "it has no characters to be found by")
     return fields
@@ -181,16 +182,17 @@ def _fields(change: AccountChange, *, kind: AccountKind, default_expiry: datetim
 # The columns that hold a sender's text, and what the sender calls them.
 _WORDS = {
     "user_name": "userName", "user_name_key": "userName", "display_name": "displayName", "email": "emails",
-    "employee_number": "employeeNumber",
+    "employee_number": "employeeNumber", "external_id": "externalId",
 }  # fmt: skip
 
 
-def check_lengths(model: type[Model], values: Mapping[str, tuple[str, str]]) -> None:
-    """Raise `BadValue` for a text that its column can't hold; `values` are columns and texts by the sender's word."""
-    for word, (column, text) in values.items():
-        most = model._meta.get_field(column).max_length
-        if most is not None and len(text) > most:
-            raise BadValue(word, f"it is longer than {most} characters")
+def check_lengths(model: type[Model], fields: Mapping[str, Any]) -> None:
+    """Raise `BadValue` for a text that its column can't hold."""
+    for column in _WORDS.keys() & fields.keys():
+        most = getattr(model._meta.get_field(column), "max_length", None)
+        most = getattr(model._meta.get_field(column), "max_length", None)
+        if most is not None and len(fields[column]) > most:
+            raise BadValue(_WORDS[column], f"it is longer than {most} characters")
 
 
 def _fill(shadow: Shadow, change: AccountChange) -> None:
@@ -203,23 +205,24 @@ def _fill(shadow: Shadow, change: AccountChange) -> None:
     shadow.digest = digest(shadow.document)
 
 
+@transaction.atomic
 def create_account(*, sender: Sender, change: AccountChange, at: datetime) -> Taken:
     """A new resource, correlated with an account that exists or with a new one. Raises `Conflict`, `BadValue`."""
     system = sender.system
     kind = _kind(change)
-    refuse_taken(
-        system=system, resource_type="User", name_key=user_name_key(change.user_name),
-        external_id=change.external_id or "",
-    )  # fmt: skip
-    match = correlation.find(change=change, system=system)
-    word = authority.status(change=change, rules=authority.rules_for(system))
-    wants_active = word.active if word.active is not None else True
     fields = _fields(change, kind=kind, default_expiry=at + timedelta(days=system.tenant.nhi_days))
+    refuse_taken(
+        system=system, resource_type="User", name_key=fields["user_name_key"], external_id=change.external_id or ""
+    )
+    match = correlation.find(change=change, system=system)
+    # A resource that is made without a word about `active` is wanted active: that too is the system's word.
+    spoken = change if change.active is not None else replace(change, active=True)
+    word = authority.status(change=spoken, rules=authority.rules_for(system))
+    wants_active = bool(word.active)
     notes: list[str] = []
     if match.account is None:
-        account = lifecycle.create(
-            tenant_id=system.tenant_id, kind=kind, is_active=wants_active and not match.disputed, at=at, **fields
-        )
+        may_begin = wants_active and not match.disputed and not word.needs_approval
+        account = lifecycle.create(tenant_id=system.tenant_id, kind=kind, is_active=may_begin, at=at, **fields)
     else:
         account = match.account
         notes.append(f"linked to {account.user_name} by {match.evidence}")
@@ -234,13 +237,21 @@ def create_account(*, sender: Sender, change: AccountChange, at: datetime) -> Ta
         _dispute(account, system, match.disputed, at=at)
         notes.append(f"disputed: {match.disputed}")
     notes += _offer(account, change.owners, system, at=at)
-    effect = _apply_status(sender, account, active=wants_active, at=at, is_edge=True)
+    # What is made inactive is pending: only an account that was there before can end by it.
+    is_new = match.account is None and not wants_active
+    effect = _Effect() if is_new else _apply_status(sender, account, word, at=at, is_edge=True)
     shadow.account = Account.objects.get(pk=account.pk)
-    held = effect.held_by
+    held = effect.held_by or _held_back(spoken, word, shadow.account, at=at)
     return Taken(
         shadow=shadow, outcome=Outcome.HELD if held else Outcome.APPLIED, intent=Intent.CREATE, plan=effect.plan,
         held_by=held, notes=(*notes, *effect.notes), created=True,
     )  # fmt: skip
+
+
+def _held_back(change: AccountChange, word: authority.StatusWord, account: Account, *, at: datetime) -> tuple[str, ...]:
+    """The rule for which a wish to be active counts for nothing."""
+    ignored = change.active and word.active is None and not account.is_active(at=at)
+    return (word.because,) if ignored else ()
 
 
 def _dispute(account: Account, system: System, why: str, *, at: datetime) -> None:
@@ -273,13 +284,17 @@ def _offer(account: Account, owners: Collection[UUID] | None, system: System, *,
     return ownership.offers_said(account=account, owners=[a for a in accounts.values() if a is not None], at=at)
 
 
-def _apply_status(sender: Sender, account: Account, *, active: bool | None, at: datetime, is_edge: bool) -> _Effect:
+def _apply_status(
+    sender: Sender, account: Account, word: authority.StatusWord, *, at: datetime, is_edge: bool
+) -> _Effect:
     """What the word about the status does. `is_edge`: the system did not say the same before."""
-    if active is None:
+    if word.active is None:
         return _Effect()
     account.refresh_from_db()
-    if not active:
+    if not word.active:
         return _reduce(sender, account, at=at)
+    if word.needs_approval and account.state == AccountState.PENDING:
+        return _Effect(held_by=("approval",), intent=Intent.ENABLE)
     return _expand(sender, account, at=at, is_edge=is_edge)
 
 
@@ -288,13 +303,15 @@ def _reduce(sender: Sender, account: Account, *, at: datetime) -> _Effect:
         plans.lapse(plan=plan, because=f"{sender.system.name} says inactive again", at=at)
     ended = lifecycle.deprovision(accounts=[account.pk], reason=f"{sender.system.name} says inactive", at=at)
     if ended:
-        watch_mass_reduction(sender, at=at)
+        watch_mass_reduction(sender, ended=len(ended), at=at)
     return _Effect(changed=bool(ended), intent=Intent.DISABLE)
 
 
 def _expand(sender: Sender, account: Account, *, at: datetime, is_edge: bool) -> _Effect:
-    if account.state == AccountState.DEPROVISIONED and not account.was_active:
+    if lifecycle.never_began(account):
         account = lifecycle.wait_again(account=account, at=at)
+        if security := lifecycle.live_holds(account):
+            return _Effect(held_by=tuple(security), intent=Intent.ENABLE)
     if account.state == AccountState.PENDING:
         missing = lifecycle.activate(accounts=[account.pk], at=at)
         needs = tuple(n for m in missing for n in m.needs)
@@ -325,15 +342,16 @@ def _ask_back(sender: Sender, account: Account, *, at: datetime, is_edge: bool) 
     return _Effect(plan=plan, held_by=tuple(plan.held_by) or ("approval",), intent=Intent.ENABLE)
 
 
-def watch_mass_reduction(sender: Sender, *, at: datetime) -> None:
-    """Raise the alarm when explicit events pass the limits. They take effect all the same; what they hold back is
-    that source's plans, which count them in.
+def watch_mass_reduction(sender: Sender, *, ended: int, at: datetime) -> None:
+    """Raise the alarm when explicit events pass the limits; `ended` are those of this request, which is in no ledger
+    yet. They take effect all the same; what they hold back is that source's plans, which count them in.
     """
-    count = plans.recent_reductions(system=sender.system, at=at) + 1
+    rolling = plans.recent_reductions(system=sender.system, at=at)
+    count = rolling + ended
     if count <= plans.LEAST_FOR_PERCENT:
         return
     total = Shadow.objects.filter(system=sender.system, resource_type="User", ended_at__isnull=True).count()
-    if count <= plans.MOST and 100 * count <= plans.MOST_PERCENT * max(total, 1):
+    if not plans.over_the_limits(count=ended, rolling=rolling, total=total):
         return
     open_or_raise(
         [
@@ -367,34 +385,25 @@ def _intent(effect: _Effect, *, active: bool | None, was_active: bool) -> Intent
     return Intent.UPDATE
 
 
+@transaction.atomic
 def change_account(*, sender: Sender, shadow: Shadow, change: AccountChange, at: datetime) -> Taken:
     """A resource as its system wants it now: replaced or patched. Raises `Conflict`, `BadValue`, `Immutable`."""
     account = shadow.account
     if account is None:
         raise BadValue("id", "the resource has no account")
-    if change.kind and change.kind != account.kind:
-        if change.kind not in AccountKind.values:
-            raise BadValue("kind", f"it must be one of {', '.join(AccountKind.values)}")
-        raise Immutable("kind")
+    _same_kind(account, change)
+    fields = _wanted_fields(account, change, shadow, at=at)
     refuse_taken(
-        system=sender.system, resource_type="User", name_key=user_name_key(change.user_name),
+        system=sender.system, resource_type="User", name_key=fields["user_name_key"],
         external_id=change.external_id or "", besides=shadow.pk,
     )  # fmt: skip
     was_active = account.is_active(at=at)
     word = authority.status(change=change, rules=authority.rules_for(sender.system))
     is_edge = word.active is not None and word.active != shadow.wants_active
-    before = (shadow.digest, shadow.name, shadow.external_id)
-    _fill(shadow, change)
-    if word.active is not None:
-        shadow.wants_active = word.active
-    written = before != (shadow.digest, shadow.name, shadow.external_id)
-    if written or is_edge:
-        shadow.version += 1
-        shadow.changed_at = at
-        save_shadow(shadow, is_new=False)
+    written = _write_shadow(shadow, change, word, at=at)
     notes = _offer(account, change.owners, sender.system, at=at)
-    differing = _change_fields(account, change, sender.system, at=at) if written else ()
-    effect = _apply_status(sender, account, active=word.active, at=at, is_edge=is_edge)
+    differing = _change_fields(account, fields, sender.system) if written else ()
+    effect = _apply_status(sender, account, word, at=at, is_edge=is_edge)
     if effect.changed and not (written or is_edge):
         shadow.version += 1
         shadow.changed_at = at
@@ -406,26 +415,65 @@ def change_account(*, sender: Sender, shadow: Shadow, change: AccountChange, at:
             subjects=[Subject("account", str(account.pk), account.user_name)],
         )
     shadow.account = Account.objects.get(pk=account.pk)
+    held = effect.held_by or _held_back(change, word, shadow.account, at=at)
     changed = written or is_edge or effect.changed
-    outcome = Outcome.HELD if effect.held_by else Outcome.APPLIED if changed else Outcome.SAME
+    outcome = Outcome.HELD if held else Outcome.APPLIED if changed else Outcome.SAME
     return Taken(
-        shadow=shadow, outcome=outcome, plan=effect.plan, held_by=effect.held_by, notes=(*notes, *effect.notes),
+        shadow=shadow, outcome=outcome, plan=effect.plan, held_by=held, notes=(*notes, *effect.notes),
         intent=_intent(effect, active=word.active, was_active=was_active),
     )  # fmt: skip
 
 
-def _change_fields(account: Account, change: AccountChange, system: System, *, at: datetime) -> tuple[str, ...]:
-    """The account's columns follow its system; where it lives in several, each only fills what is empty."""
+def _same_kind(account: Account, change: AccountChange) -> None:
+    if change.kind and _kind(change) != account.kind:
+        raise Immutable("kind")
+
+
+def _write_shadow(shadow: Shadow, change: AccountChange, word: authority.StatusWord, *, at: datetime) -> bool:
+    """Whether the resource itself changed; what the system wants of `active` is written down beside it."""
+    before = (shadow.digest, shadow.name, shadow.external_id)
+    wanted = shadow.wants_active
+    _fill(shadow, change)
+    if word.active is not None:
+        shadow.wants_active = word.active
+    written = before != (shadow.digest, shadow.name, shadow.external_id)
+    if written or wanted != shadow.wants_active:
+        shadow.version += 1
+        shadow.changed_at = at
+        save_shadow(shadow, is_new=False)
+    return written
+
+
+def _said(change: AccountChange, name: str) -> str:
+    """The path under which this request touched an attribute of our extension, or nothing."""
+    return next((path for path in change.said if path.endswith(f":{name}")), "")
+
+
+def _wanted_fields(account: Account, change: AccountChange, shadow: Shadow, *, at: datetime) -> dict[str, Any]:
+    """The account's columns as the change wants them. Silence takes no purpose away and moves no expiry.
+
+    Nor does the same word again: people may have set another expiry since it was said first.
+    """
     kind = AccountKind(account.kind)
-    fields = _fields(
-        change, kind=kind, default_expiry=account.expires_at or at + timedelta(days=system.tenant.nhi_days)
-    )
-    shared = Shadow.objects.filter(account=account, ended_at__isnull=True).exclude(system=system).exists()
-    if shared:
+    fields = _fields(change, kind=kind, default_expiry=at + timedelta(days=shadow.system.tenant.nhi_days))
+    path = _said(change, "expiresAt")
+    if not path or authority.value_at(shadow.document, path) == authority.value_at(change.document, path):
+        fields["expires_at"] = account.expires_at
+    if account.is_nhi and not fields["purpose"]:
+        if _said(change, "purpose") and account.state == AccountState.ACTIVE:
+            raise BadValue("purpose", "an active account that is not a person's keeps one")
+        fields["purpose"] = "" if _said(change, "purpose") else account.purpose
+    return fields
+
+
+def _change_fields(account: Account, fields: dict[str, Any], system: System) -> tuple[str, ...]:
+    """The account's columns follow its system; where it lives in several, each only fills what is empty."""
+    if Shadow.objects.filter(account=account, ended_at__isnull=True).exclude(system=system).exists():
         fields = {name: value for name, value in fields.items() if value and not getattr(account, name)}
     return lifecycle.change(account=account, fields=fields)
 
 
+@transaction.atomic
 def end_account(*, sender: Sender, shadow: Shadow, at: datetime) -> Taken:
     """The resource is gone: 404 from now on, its name is free, and the account ends."""
     account = shadow.account

@@ -495,7 +495,9 @@ def _remove_members(plan: Plan, changes: list[PlannedChange], at: datetime) -> N
     groups = Group.objects.in_bulk({c.group_id for c in changes if c.group_id is not None})
     for group in groups.values():
         these = [c for c in changes if c.group_id == group.pk]
-        live = memberships.of_system(group=group, system=plan.system).filter(origin_ref__in=[c.member_ref for c in these])
+        live = memberships.of_system(group=group, system=plan.system).filter(
+            origin_ref__in=[c.member_ref for c in these]
+        )
         since = dict(live.values_list("origin_ref", "since"))
         gone = [c for c in these if c.member_ref not in since]
         # Something newer was decided: the directory put them in since the plan was frozen.

@@ -265,9 +265,10 @@ def _end(work: Work, outcome: _Outcome, *, clock: Clock) -> bool:
             reading = Snapshot.objects.get(run=run)
             at = clock()
             run.counts = {**run.counts, **snapshot.counts(reading)}
-            if reading.state in {SnapshotState.LISTING, SnapshotState.VERIFYING}:
+            is_listing = reading.state == SnapshotState.LISTING
+            if is_listing or reading.state == SnapshotState.VERIFYING:
                 snapshot.fail(snapshot=reading, because=outcome.problem, at=at)
-            where = f"page {reading.pages + 1}: " if outcome.state == RunState.FAILED else ""
+            where = f"page {reading.pages + 1}: " if is_listing and outcome.state == RunState.FAILED else ""
             _finish(run, reading, _Outcome(outcome.state, where + outcome.problem), at=at)
     except LeaseLost:
         return False
@@ -405,4 +406,4 @@ def _why(connection: Connection | None) -> tuple[str, str]:
         return "paused", f"paused since {connection.paused_at:%Y-%m-%d %H:%M} UTC"
     if connection.last_problem:
         return "failing", connection.last_problem
-    return "waiting", "no reading has ended yet"
+    return "waiting", "no reading has ended since" if connection.last_complete_at else "no reading has ended yet"

@@ -21,6 +21,13 @@ if TYPE_CHECKING:
 AT = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """What `make screenshots` and `make drill` ask for."""
+    group = parser.getgroup("rollcall")
+    group.addoption("--screenshots", action="store_true", help="make the screenshots of the README in docs/screenshots")
+    group.addoption("--drill", type=int, default=0, metavar="KILLS", help="kill web and worker this many times")
+
+
 def _become_app(*, connection: Any, **_: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(f"SET ROLE {APP_ROLE}")

@@ -32,6 +32,7 @@ from provisioning.models.shadow import Shadow
 from provisioning.states import PLAN_LIVE
 
 LONGEST = timedelta(days=730)
+FILTERS = ("q", "kind", "state", "with", "system")
 
 
 def _filtered(request: HttpRequest) -> Any:
@@ -54,7 +55,9 @@ def _filtered(request: HttpRequest) -> Any:
     if which == "past_end":
         rows = rows.filter(expires_at__lte=request.at, state=AccountState.ACTIVE)  # type: ignore[attr-defined]
     if (system := request.GET.get("system")) and _is_uuid(system):
-        rows = rows.filter(pk__in=Shadow.objects.filter(system=UUID(system), ended_at__isnull=True).values("account_id"))
+        rows = rows.filter(
+            pk__in=Shadow.objects.filter(system=UUID(system), ended_at__isnull=True).values("account_id")
+        )
     return rows.order_by("user_name_key", "pk")
 
 
@@ -76,8 +79,8 @@ def accounts(request: PageRequest) -> HttpResponse:
             "window": window(request, _filtered(request)),
             "kinds": [("nhi", _("all non-human")), *AccountKind.choices],
             "states": AccountState.choices,
-            "chosen": request.GET,
-            "is_filtered": any(request.GET.get(k) for k in ("q", "kind", "state", "with", "system")),
+            "chosen": {name: request.GET.get(name, "") for name in FILTERS},
+            "is_filtered": any(request.GET.get(name) for name in FILTERS),
         },
     )
 

@@ -18,7 +18,6 @@ from provisioning.models.plan import Plan, PlanKind, PlanState
 from provisioning.plans import PlanChanged
 from provisioning.states import PLAN_WAITS
 
-
 # Facts that the page shows in their own place, from the plan itself.
 SHOWN_ELSEWHERE = frozenset({"sample", "run", "because", "asked_by", "asked_at", "system", "hash", "limits"})
 
@@ -62,7 +61,12 @@ def _said(value: Any) -> str:
     if isinstance(value, bool):
         return _("yes") if value else _("no")
     if isinstance(value, list):
-        return ", ".join(str(v.get("title") or v.get("name") or "") if isinstance(v, dict) else str(v) for v in value)
+        return ", ".join(
+            str(v.get("title") or v.get("name") or v.get("group") or v.get("label") or "")
+            if isinstance(v, dict)
+            else str(v)
+            for v in value
+        )
     return "" if value is None or isinstance(value, dict) else str(value)
 
 
@@ -183,9 +187,7 @@ def _answer(request: PageRequest, pk: UUID, *, is_yes: bool) -> HttpResponse:
     refusals = (door.Stale, door.BadAnswer, PlanChanged, Refused)
     seen = {"seen": door.version(found)}
     if many:
-        return ask(
-            request, asked, do=do, form_class=NumberedAnswer, refusals=refusals, expected=count, initial=seen
-        )
+        return ask(request, asked, do=do, form_class=NumberedAnswer, refusals=refusals, expected=count, initial=seen)
     return ask(request, asked, do=do, form_class=AnswerForm, refusals=refusals, initial=seen)
 
 

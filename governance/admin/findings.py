@@ -49,7 +49,7 @@ def findings(request: PageRequest) -> HttpResponse:
             "window": window(request, rows.order_by("-severity", "due_at", "pk")),
             "counts": [(code, FindingKind(code).label, n) for code, n in counts],
             "total": sum(n for _code, n in counts),
-            "chosen": request.GET,
+            "chosen": {name: request.GET.get(name, "") for name in ("kind", "show", "mine")},
             "everything": everything,
         },
     )

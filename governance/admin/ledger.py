@@ -14,6 +14,8 @@ from provisioning.changes import Intent
 from provisioning.models.exchange import Exchange, OutcomeWord
 from provisioning.models.plan import Plan
 
+FILTERS = ("system", "resource_id", "intent", "outcome", "coerced")
+
 
 @page(Word.ROLL_READ)
 def ledger(request: PageRequest) -> HttpResponse:
@@ -37,8 +39,8 @@ def ledger(request: PageRequest) -> HttpResponse:
             "window": window(request, rows),
             "intents": [i.value for i in Intent],
             "outcomes": OutcomeWord.choices,
-            "chosen": request.GET,
-            "is_filtered": any(request.GET.get(k) for k in ("system", "resource_id", "intent", "outcome", "coerced")),
+            "chosen": {name: request.GET.get(name, "") for name in FILTERS},
+            "is_filtered": any(request.GET.get(name) for name in FILTERS),
         },
     )
 

@@ -14,7 +14,7 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from accounts import lifecycle
 from accounts import people as door
@@ -100,7 +100,7 @@ def people(request: PageRequest) -> HttpResponse:
                 for user in found.rows
             ],
             "names": RoleName.choices,
-            "chosen": request.GET,
+            "chosen": {"q": request.GET.get("q", ""), "role": name},
             "is_filtered": bool(text or name),
             "asked": Approval.objects.filter(kind=ApprovalKind.ROLE, state=ApprovalState.OPEN).count(),
         },
@@ -319,7 +319,10 @@ def role_end(request: PageRequest, pk: UUID, role: UUID) -> HttpResponse:
         door.end_role(role=found, reason=cleaned["reason"], at=request.at)
         return _("%(user)s is no longer %(role)s.") % {"user": found.user, "role": found}
 
-    last = _("%(n)d others are %(role)s still.") % {"n": count, "role": found}
+    last = ngettext("%(n)d other person is %(role)s still.", "%(n)d other people are %(role)s still.", count) % {
+        "n": count,
+        "role": found,
+    }
     if not count:
         last = _("Nobody else is %(role)s: what only they may do waits until somebody is.") % {"role": found}
     asked = Ask(

@@ -86,14 +86,21 @@ class TokenForm(UntilForm):
         validators=[plain],
         widget=forms.TextInput(attrs={"autocomplete": "off"}),
     )
-    may = forms.MultipleChoiceField(
+    may = forms.ChoiceField(
         label=gettext_lazy("It may"),
-        choices=[(TokenMay.READ.value, gettext_lazy("read")), (TokenMay.WRITE.value, gettext_lazy("write"))],
-        widget=forms.CheckboxSelectMultiple,
-        initial=[TokenMay.READ.value, TokenMay.WRITE.value],
+        choices=[
+            (f"{TokenMay.READ} {TokenMay.WRITE}", gettext_lazy("read and write")),
+            (TokenMay.READ.value, gettext_lazy("read alone")),
+        ],
+        widget=forms.RadioSelect,
+        initial=f"{TokenMay.READ} {TokenMay.WRITE}",
     )
     after = forms.CharField(required=False, widget=forms.HiddenInput)
     field_order = ("label", "may", "until", "reason")
+
+    def clean_may(self) -> list[str]:
+        """The words of `TokenMay`."""
+        return str(self.cleaned_data["may"]).split()
 
 
 class RotateForm(UntilForm):

@@ -300,9 +300,9 @@ def end(request: PageRequest, pk: UUID) -> HttpResponse:
         button=_("End 1 system"),
         keep=reverse("system", args=[pk]),
         consequences=[
-            _("%(n)d live tokens end: its requests are answered 401 from now on.") % {"n": live_tokens},
+            _("Live tokens that end: %(n)d. Its requests are answered 401 from now on.") % {"n": live_tokens},
             _("It is not read any more, and leaves the roll."),
-            _("%(n)d accounts that it knows stay as they are here: end them on their own pages.") % {"n": count},
+            _("Accounts that it knows: %(n)d. They stay as they are here: end them on their own pages.") % {"n": count},
             _("It does not come back. A new system with another name takes its place."),
         ],
         is_danger=True,

@@ -162,7 +162,7 @@ def token_end(request: PageRequest, pk: UUID, token: UUID) -> HttpResponse:
         return _("Token %(token)s has ended: what comes with it is answered 401.") % {"token": old}
 
     after = (
-        _("%(n)d other token of %(system)s stays good.") % {"n": others, "system": found.name}
+        _("Other live tokens of %(system)s: %(n)d. They stay good.") % {"n": others, "system": found.name}
         if others
         else _("It is the last: %(system)s stops now, and its endings no longer arrive here.") % {"system": found.name}
     )

@@ -22,7 +22,7 @@ class BadBaseURLError(EgressError):
     """The base URL of a connection cannot be used; the reason says what to change."""
 
 
-class ForeignReference(EgressError):  # noqa: N818 - named for what it is, a URL that leads elsewhere
+class ForeignReference(EgressError):
     """A URL that another system named leads away from the place that was configured; its token would go with it."""
 
 

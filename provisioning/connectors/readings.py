@@ -21,7 +21,7 @@ _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 _BOOLEAN_WORDS = {"true": True, "false": False}
 
 
-class BadAnswer(EgressError):  # noqa: N818 - named for what it is, an answer that can't be believed
+class BadAnswer(EgressError):
     """An answer of another system is not what its protocol asks for; `status` is its HTTP status where that is why.
 
     The reason names positions and types, never a value that the other system sent.

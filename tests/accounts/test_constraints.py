@@ -10,6 +10,8 @@ from django.db import transaction
 
 from accounts.models import Account, Hold, Permit, Role
 from audit.keys import uuid7
+from audit.scope import scope
+from tests.conftest import a_cause
 from tests.house import rows
 from tests.house.rows import EARLIER, LATER, NOW, broken_by
 
@@ -196,9 +198,6 @@ def test_what_has_ended_may_be_begun_again(because):
 
 
 def test_two_tenants_may_have_the_same_names(make_tenant):
-    from audit.scope import scope
-    from tests.conftest import a_cause
-
     for slug in ("one", "other"):
         with scope(tenant=make_tenant(slug).pk, cause=a_cause()):
             rows.system(name="Okta")
@@ -233,7 +232,9 @@ def test_an_ended_account_comes_back_with_an_unused_permit_of_its_epoch_which_is
         pytest.param(lambda account: rows.permit(account=account, epoch=1), id="of an earlier epoch"),
         pytest.param(lambda account: rows.permit(account=account, epoch=3), id="of a later epoch"),
         pytest.param(lambda account: rows.permit(account=account, used_at=NOW), id="used"),
-        pytest.param(lambda account: rows.permit(account=account, until=NOW - dt.timedelta(seconds=1)), id="past its end"),
+        pytest.param(
+            lambda account: rows.permit(account=account, until=NOW - dt.timedelta(seconds=1)), id="past its end"
+        ),
         pytest.param(lambda account: rows.permit(account=rows.ended(epoch=2)), id="of another account"),
         pytest.param(
             lambda account: rows.permit(account=account, act="execute_plan", plan_id=uuid7(), plan_hash="d" * 64),
@@ -263,9 +264,6 @@ def test_one_statement_brings_back_only_accounts_that_each_have_their_permit(bec
 
 
 def test_another_tenants_permit_is_none(make_tenant, tenant):
-    from audit.scope import scope
-    from tests.conftest import a_cause
-
     with scope(tenant=make_tenant("other").pk, cause=a_cause()):
         foreign = rows.permit()
     with scope(tenant=tenant.pk, cause=a_cause()):

@@ -1,5 +1,6 @@
 """A model that is not tracked, has no declared rights or belongs to no tenant is an error before anything runs."""
 
+# ruff: noqa: DJ008  models that nobody prints
 from __future__ import annotations
 
 import pytest

@@ -53,6 +53,5 @@ def test_the_database_has_no_plain_foreign_key_where_the_field_is():
             " AND conrelid = 'accounts_account'::regclass AND confrelid = 'accounts_permit'::regclass"
         )
         assert [row[0] for row in cursor.fetchall()] == [
-            "FOREIGN KEY (tenant_id, permit_id) REFERENCES accounts_permit(tenant_id, id)"
-            " DEFERRABLE INITIALLY DEFERRED"
+            "FOREIGN KEY (tenant_id, permit_id) REFERENCES accounts_permit(tenant_id, id) DEFERRABLE INITIALLY DEFERRED"
         ]

@@ -30,7 +30,9 @@ def test_a_move_to_where_it_is_says_so_and_changes_nothing():
     assert door.state == "walled"
 
 
-@pytest.mark.parametrize(("source", "target"), [("open", "walled"), ("walled", "shut"), ("shut", "ajar"), ("gone", "shut")])
+@pytest.mark.parametrize(
+    ("source", "target"), [("open", "walled"), ("walled", "shut"), ("shut", "ajar"), ("gone", "shut")]
+)
 def test_a_move_without_an_arrow_is_refused_and_changes_nothing(source, target):
     door = Door(state=source)
     with pytest.raises(IllegalMove, match=f"door: {source} → {target} is not a way"):

@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from accounts import lifecycle, ownership, people
+from accounts.findings import Wrong, open_or_raise
 from accounts.models.account import Account, AccountKind
-from accounts.models.finding import FindingKind, Severity
+from accounts.models.finding import Finding, FindingKind, Severity
 from accounts.models.system import SystemKind
 from accounts.models.user import Role, RoleName
-from accounts.findings import Wrong, open_or_raise
-from accounts.models.finding import Finding
 from provisioning import plans, systems
 from provisioning.models.connection import Connection, Connector
 from provisioning.models.plan import ChangeAct, Plan
@@ -42,6 +41,7 @@ def now() -> dt.datetime:
 
 def a_person(tenant: Tenant, name: str, *, at: dt.datetime, **fields: Any) -> Account:
     """An active person with an identity and a mail address."""
+    values: dict[str, Any] = {"email": f"{name}@acme.example", "identity_id": people.identity_for(at=at).pk}
     return lifecycle.create(
         tenant_id=tenant.pk,
         kind=AccountKind.PERSON,
@@ -49,7 +49,7 @@ def a_person(tenant: Tenant, name: str, *, at: dt.datetime, **fields: Any) -> Ac
         user_name_key=name,
         is_active=True,
         at=at,
-        **({"email": f"{name}@acme.example", "identity_id": people.identity_for(at=at).pk} | fields),
+        **(values | fields),
     )
 
 
@@ -120,9 +120,7 @@ def a_shadow(system: System, account: Account, *, at: dt.datetime) -> Shadow:
 def a_readback(account: Account, system: System, result: ReadResult, *, at: dt.datetime) -> Readback:
     """What a targeted read showed; the account is read, so nothing more is due."""
     lifecycle.was_read_back(accounts=[account.pk], up_to=at + dt.timedelta(days=1))
-    return Readback.objects.create(
-        tenant_id=account.tenant_id, account=account, system=system, at=at, result=result
-    )
+    return Readback.objects.create(tenant_id=account.tenant_id, account=account, system=system, at=at, result=result)
 
 
 def asked_back(

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
+from socketserver import ThreadingMixIn
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
-from socketserver import ThreadingMixIn
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
 import httpx
@@ -24,6 +24,7 @@ from provisioning.changes import fold, user_name_key
 from provisioning.models import Shadow
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from datetime import datetime
 
     from accounts.models import Account, Group, System, Tenant
@@ -115,11 +116,17 @@ def _bending(directory: FakeDirectory, application: Any) -> Any:
     return serve
 
 
+@cache
+def _provider() -> Any:
+    """What the server announces; making it takes longer than a test."""
+    return load_default_provider()
+
+
 @contextmanager
 def serving() -> Iterator[FakeDirectory]:
     """An empty directory until the end of the block."""
     directory = FakeDirectory()
-    application = BearerTokenApplication(InMemoryStorage(), load_default_provider(), bearer_tokens=[TOKEN])
+    application = BearerTokenApplication(InMemoryStorage(), _provider(), bearer_tokens=[TOKEN])
     with make_server("127.0.0.1", 0, _bending(directory, application), _Threaded, _Quiet) as server:
         directory.url = f"http://127.0.0.1:{server.server_port}/v2"
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True)
@@ -132,7 +139,9 @@ def serving() -> Iterator[FakeDirectory]:
             thread.join()
 
 
-def a_system(tenant: Tenant, *, at: datetime, name: str = "Okta", directory: FakeDirectory | None = None, **how: Any) -> System:
+def a_system(
+    tenant: Tenant, *, at: datetime, name: str = "Okta", directory: FakeDirectory | None = None, **how: Any
+) -> System:
     """A system, read from that directory if there is one. Needs a scope with a cause."""
     made = systems.make_system(tenant_id=tenant.pk, name=name, kind=SystemKind.DIRECTORY, made_by=None, at=at)
     if directory is not None:
@@ -142,7 +151,14 @@ def a_system(tenant: Tenant, *, at: datetime, name: str = "Okta", directory: Fak
 
 
 def known(
-    system: System, user_name: str, *, at: datetime, remote_id: str = "", active: bool = True, display: str = "", **more: Any
+    system: System,
+    user_name: str,
+    *,
+    at: datetime,
+    remote_id: str = "",
+    active: bool = True,
+    display: str = "",
+    **more: Any,
 ) -> Account:
     """A person whom the system provisioned: an account and its shadow."""
     account = lifecycle.create(

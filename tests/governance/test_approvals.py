@@ -23,6 +23,7 @@ from governance import approvals, rules
 from governance.models.approval import Answer, Approval, ApprovalState
 from governance.models.notice import Notice
 from provisioning import plans, systems
+from provisioning.models.plan import Plan
 from tests.factories.governance import a_person, a_service, a_system, a_user, asked_back, now, staff, tripped
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ class World:
     account: Account
     chen: User
     ito: User
-    plan: plans.Plan
+    plan: Plan
     question: Approval
 
 
@@ -69,7 +70,7 @@ def say(world: World, user: User, at: dt.datetime, *, yes: bool = True, **more: 
 
 def insert_answer(approval: Approval, user: User, at: dt.datetime, **values: Any) -> None:
     """An answer straight in SQL, with whatever its writer would like to be true."""
-    row = {
+    row: dict[str, Any] = {
         "id": uuid4(),
         "tenant_id": approval.tenant_id,
         "approval_id": approval.pk,
@@ -168,7 +169,7 @@ def test_two_people_bring_a_service_account_back_in_the_transaction_of_the_secon
     assert set(permit.answered_by) == {world.chen.identity_id, world.ito.identity_id}
     assert permit.approval_id == world.question.pk
     assert permit.used_at is not None
-    assert plans.Plan.objects.get().state == "done"
+    assert Plan.objects.get().state == "done"
     assert [a.event for a in JournalEntry.objects.filter(event__startswith="approval.").order_by("id")] == [
         "approval.asked", "approval.answered", "approval.answered", "approval.approved",
     ]  # fmt: skip
@@ -191,7 +192,7 @@ def test_one_no_rejects_at_once(world: World, at: dt.datetime) -> None:
     say(world, world.chen, at)
     question = say(world, world.ito, at, yes=False)
     assert question.state == ApprovalState.REJECTED
-    plan = plans.Plan.objects.get()
+    plan = Plan.objects.get()
     assert (plan.state, plan.ended_because) == ("rejected", "m.ito: no. restore drill")
     assert Account.objects.get(pk=world.account.pk).state == AccountState.DEPROVISIONED
     told = Notice.objects.filter(dedupe_key__startswith=f"approval:{question.pk}:rejected:")
@@ -227,7 +228,7 @@ def test_a_stopped_plan_is_executed_by_two_people(tenant: Tenant, because: Cause
     assert set(Account.objects.filter(pk__in=[a.pk for a in gone]).values_list("state", flat=True)) == {"active"}
     approvals.answer(approval=question, user=ito, is_yes=True, reason="checked", at=at)
     assert set(Account.objects.filter(pk__in=[a.pk for a in gone]).values_list("state", flat=True)) == {"deprovisioned"}
-    assert plans.Plan.objects.get(pk=plan.pk).state == "done"
+    assert Plan.objects.get(pk=plan.pk).state == "done"
 
 
 # -- who may not
@@ -480,7 +481,7 @@ def test_a_form_that_is_older_than_a_newer_wish_writes_nothing(world: World, at:
 
 
 def test_an_answer_about_a_plan_that_has_changed_writes_nothing(world: World, at: dt.datetime) -> None:
-    plans.Plan.objects.filter(pk=world.plan.pk).update(digest="0" * 64)
+    Plan.objects.filter(pk=world.plan.pk).update(digest="0" * 64)
     with pytest.raises(approvals.Stale, match="nothing was written"):
         say(world, world.chen, at)
     assert not Answer.objects.exists()
@@ -496,7 +497,7 @@ def test_silence_means_no(world: World, at: dt.datetime) -> None:
     assert approvals.lapse_due(at=later) == 1
     world.question.refresh_from_db()
     assert world.question.state == ApprovalState.LAPSED
-    assert plans.Plan.objects.get().state == "lapsed"
+    assert Plan.objects.get().state == "lapsed"
     assert approvals.lapse_due(at=later) == 0
 
 

@@ -37,7 +37,7 @@ from tests.factories.governance import (
 )
 
 if TYPE_CHECKING:
-    from accounts.models import System, Tenant
+    from accounts.models import Tenant
     from audit.models import Cause
 
 SERVICES = Query(kinds=(AccountKind.SERVICE,))

@@ -84,12 +84,14 @@ def make_round(tenant: Tenant, because: Cause, at: dt.datetime) -> Callable[...,
 
 def certify(r: Round, user: User, **more: Any) -> Review:
     """Keep the first line."""
-    return reviews.certify(**({"review": r.line, "user": user, "reason": "in use", "at": r.at} | more))
+    values: dict[str, Any] = {"review": r.line, "user": user, "reason": "in use", "at": r.at}
+    return reviews.certify(**(values | more))
 
 
 def revoke(r: Round, user: User, **more: Any) -> Review:
     """End the first line."""
-    return reviews.revoke(**({"review": r.line, "user": user, "reason": "replaced", "at": r.at} | more))
+    values: dict[str, Any] = {"review": r.line, "user": user, "reason": "replaced", "at": r.at}
+    return reviews.revoke(**(values | more))
 
 
 def test_an_owner_certifies_their_line(make_round: Callable[..., Round]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+from html import unescape
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlencode
 from uuid import uuid4
@@ -30,7 +31,8 @@ from provisioning.models.run import Run
 from provisioning.systems import Refused, TokenMay
 from tests.conftest import a_cause
 from tests.factories.governance import a_connection, a_system, now
-from tests.factories.scim import Idp, a_user as a_scim_user
+from tests.factories.scim import Idp
+from tests.factories.scim import a_user as a_scim_user
 from tests.governance.shell import a_user, enter
 
 if TYPE_CHECKING:
@@ -101,7 +103,7 @@ def admin(client: Client, administrator: User) -> Client:
 
 def text_of(answer: HttpResponse) -> str:
     """What a page says, without its tags."""
-    return " ".join(re.sub(r"<[^>]+>", " ", answer.content.decode()).split())
+    return " ".join(unescape(re.sub(r"<[^>]+>", " ", answer.content.decode())).split())
 
 
 def refreshed(world: World) -> World:
@@ -122,7 +124,13 @@ def connection_form(**changed: Any) -> dict[str, Any]:
 
 def token_form(after: object = "", **changed: Any) -> dict[str, Any]:
     until = (now() + dt.timedelta(days=90)).date().isoformat()
-    return {"label": "tab", "may": ["read", "write"], "until": until, "reason": "CHG-114", "after": str(after)} | changed
+    return {
+        "label": "tab",
+        "may": "read write",
+        "until": until,
+        "reason": "CHG-114",
+        "after": str(after),
+    } | changed
 
 
 # -- who may
@@ -271,8 +279,8 @@ def test_a_third_live_token_is_refused_with_what_to_do(admin: Client, world: Wor
         ({"until": "2020-01-01"}, "Choose a day that lies ahead."),
         ({"until": "2999-01-01"}, "Choose a day within a year"),
         ({"until": "soon"}, "Enter a valid date."),
-        ({"may": ["delete"]}, "Select a valid choice."),
-        ({"may": []}, "This field is required."),
+        ({"may": "delete"}, "Select a valid choice."),
+        ({"may": ""}, "This field is required."),
         ({"label": "tab\u202e"}, "Take out the invisible character U+202E."),
         ({"label": ""}, "This field is required."),
         ({"reason": ""}, "This field is required."),
@@ -326,12 +334,12 @@ def test_ending_the_last_token_says_that_the_system_stops(admin: Client, world: 
 
 def test_ending_one_of_two_tokens_says_that_another_stays(admin: Client, world: World) -> None:
     admin.post(world.url("system-token"), token_form(world.token.pk))
-    assert "1 other token of Okta stays good." in text_of(admin.get(world.url("system-token-end")))
+    assert "Other live tokens of Okta: 1. They stay good." in text_of(admin.get(world.url("system-token-end")))
 
 
 def test_the_page_says_of_each_token_whether_it_lives_who_made_it_and_what_it_may(admin: Client, world: World) -> None:
     admin.post(world.url("system-token-end"), {"reason": "rotated by hand"})
-    admin.post(world.url("system-token"), token_form(world.token.pk, may=[TokenMay.READ.value]))
+    admin.post(world.url("system-token"), token_form(world.token.pk, may=TokenMay.READ.value))
     with scope(tenant=world.tenant.pk):
         made = SystemToken.objects.order_by("-pk")[0]
     shown = text_of(admin.get(world.url("system")))
@@ -471,14 +479,12 @@ def test_a_policy_without_an_exception_is_kept_and_said_to_have_no_effect(admin:
 def test_a_live_exception_is_shown_with_its_end(admin: Client, world: World) -> None:
     until = now() + dt.timedelta(days=3)
     with scope(tenant=world.tenant.pk, cause=a_cause()):
-        systems.change_policy(
-            system=world.system, policy=ReactivationPolicy.AUTOMATIC, reason="a sandbox", at=now()
-        )
+        systems.change_policy(system=world.system, policy=ReactivationPolicy.AUTOMATIC, reason="a sandbox", at=now())
         exceptions.make_for_setup(
             kind=ExceptionKind.REACTIVATION, system=world.system, reason="a sandbox", until=until, at=now()
         )
     shown = text_of(admin.get(world.url("system")))
-    assert "excepted Ended accounts come back from it without people until in 2 d" in shown.replace("47 h", "2 d")
+    assert "excepted Ended accounts come back from it without people until in 2 d" in shown
     assert f"An exception is live until {until:%Y-%m-%d %H:%M} UTC" in text_of(admin.get(world.url("system-policy")))
 
 
@@ -607,6 +613,12 @@ def test_the_first_page_without_systems_says_what_to_do(admin: Client) -> None:
     assert "No system yet. Connect one" in text_of(admin.get("/t/acme/admin/systems/"))
 
 
+def administers(world: World, name: str) -> None:
+    somebody = a_user(name, tenant=world.tenant)
+    with scope(tenant=world.tenant.pk, cause=a_cause()):
+        systems.add_administrator(system=world.system, identity=somebody.identity_id, at=now())
+
+
 def queries(client: Client, url: str) -> int:
     with CaptureQueriesContext(database) as caught:
         assert client.get(url).status_code == 200
@@ -615,6 +627,7 @@ def queries(client: Client, url: str) -> int:
 
 def test_pages_ask_the_database_the_same_for_one_row_and_for_many(admin: Client, busy: World) -> None:
     urls = [busy.url(name) for name in READS]
+    administers(busy, "somebody")
     before = [queries(admin, url) for url in urls]
     at = now()
     with scope(tenant=busy.tenant.pk, cause=a_cause()):
@@ -622,11 +635,7 @@ def test_pages_ask_the_database_the_same_for_one_row_and_for_many(admin: Client,
             a_connection(a_system(busy.tenant, f"System {number}", at=at), read_at=at)
             exchange(busy, outcome=OutcomeWord.APPLIED, path=f"/Users/{number}")
     for number in range(3):
-        somebody = a_user(f"somebody {number}", tenant=busy.tenant)
-        with scope(tenant=busy.tenant.pk, cause=a_cause()):
-            systems.add_administrator(system=busy.system, identity=somebody.identity_id, at=at)
-    after = [queries(admin, url) for url in urls]
-    # The names of administrators are two queries more than nobody's, however many they are.
-    assert after == before
+        administers(busy, f"somebody {number}")
+    assert [queries(admin, url) for url in urls] == before
     names = re.findall(r'<th scope="row"><a ', admin.get(busy.url("systems")).content.decode())
     assert len(names) == 50

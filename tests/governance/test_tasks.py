@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from contextlib import contextmanager
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,6 +22,7 @@ from governance.models.approval import Approval
 from governance.models.campaign import Campaign, CampaignState, Review, Silence
 from governance.models.notice import Notice
 from provisioning import plans
+from provisioning.models.plan import Plan
 from provisioning.models.readback import ReadResult
 from tests.conftest import a_cause
 from tests.factories.governance import (
@@ -83,7 +85,7 @@ def test_questions_are_opened_and_lapse_in_every_tenant(make_tenant: Callable[..
             assert Approval.objects.count() == 1
         assert causes(tenant) == ["approvals opener"]
         with inside(tenant):
-            plans.lapse(plan=plans.Plan.objects.get(), because="a newer reading", at=at)
+            plans.lapse(plan=Plan.objects.get(), because="a newer reading", at=at)
     tasks.lapse_approvals()
     for tenant in tenants:
         with inside(tenant):
@@ -114,9 +116,7 @@ def test_one_tenant_that_fails_stops_no_other_and_the_task_says_so(
         assert not Approval.objects.exists()
 
 
-def test_a_campaign_is_settled_and_closed_by_the_clock_alone(
-    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_campaign_is_settled_and_closed_by_the_clock_alone(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     at = now()
     deadline = at + dt.timedelta(days=5)
     with inside(tenant):
@@ -169,7 +169,7 @@ def test_notices_are_written_and_sent(tenant: Tenant) -> None:
 
 def test_work_of_one_tenant_ends_when_its_time_is_over(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = iter([0.0, 1.0, 60.0])
-    monkeypatch.setattr(tasks.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(tasks, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     done: list[Any] = []
 
     def endless(at: dt.datetime) -> bool:

@@ -51,7 +51,12 @@ def inside(package: str) -> set[str]:
 
 def test_the_contract_is_kept():
     process = subprocess.run(
-        [sys.executable, "-c", "from importlinter.cli import lint_imports_command; lint_imports_command()", "--no-cache"],
+        [
+            sys.executable,
+            "-c",
+            "from importlinter.cli import lint_imports_command; lint_imports_command()",
+            "--no-cache",
+        ],
         cwd=ROOT,
         env=dict(os.environ),
         capture_output=True,

@@ -23,12 +23,12 @@ MAY_BE_LONG = {
     "requirements-dev.txt": "written by a command",
     "requirements-browser.txt": "written by a command",
 }
-# Split, so that this file keeps its own rule.
-UNFINISHED = "|".join(("TO" + "DO", "FIX" + "ME", "XX" + "X", "HA" + "CK"))
+# With a class of one letter in each word, so that this file keeps its own rules.
+UNFINISHED = "TOD[O]|FIXM[E]|XX[X]|HAC[K]"
 FORBIDDEN = {
-    "a path of somebody's machine": r"(?<![\w.~-])/(?:wo" + r"rk|ro" + r"ot|home/[a-z]+|Users/[A-Z]\w+)/",
-    "the host of a package registry": r"py" + r"pi\.org|python" + r"hosted\.org|registry\.npm" + r"js|--index" + r"-url",
-    "the name of a writing machine": r"\b(?i:clau" + r"de|anthro" + r"pic|chat" + r"gpt|open" + r"ai|co" + r"pilot)\b",
+    "a path of somebody's machine": r"(?<![\w.~-])/(?:w[o]rk|r[o]ot|h[o]me/[a-z]+|U[s]ers/[A-Z]\w+)/",
+    "the host of a package registry": r"py[p]i\.org|python[h]osted\.org|registry\.npm[j]s|--index[-]url",
+    "the name of a writing machine": r"\b(?i:clau[d]e|anthropi[c]|chatgp[t]|opena[i]|copilo[t])\b",
 }
 
 
@@ -66,15 +66,14 @@ def test_there_is_something_to_look_at():
     assert len(python_sources()) > 60
 
 
-def test_no_file_is_longer_than_one_can_keep_in_mind():
+def test_no_file_is_longer_than_one_can_keep_in_mind(record_property):
     lengths = {
         name: text.count("\n")
         for name, text in texts(suffixes=CODE)
         if not name.startswith("tests/") and "/migrations/" not in name and name not in MAY_BE_LONG
     }
-    for name in sorted(lengths, key=lengths.__getitem__):
-        if lengths[name] > 300:
-            print(f"{name} has {lengths[name]} lines: which room does it really want to be?")
+    # Past 300, a module asks which room it really wants to be: kept with the results, where a reader finds it.
+    record_property("past 300 lines", sorted(name for name, length in lengths.items() if length > 300))
     assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
 
 
@@ -104,7 +103,9 @@ def test_every_package_says_its_floor_and_the_question_it_answers():
     silent = [
         name
         for name, text in python_sources()
-        if name.endswith("__init__.py") and "/migrations/" not in name and not (ast.get_docstring(ast.parse(text)) or "")
+        if name.endswith("__init__.py")
+        and "/migrations/" not in name
+        and not (ast.get_docstring(ast.parse(text)) or "")
     ]
     assert silent == []
 
@@ -118,9 +119,9 @@ def test_every_module_and_every_public_name_says_what_it_is_for():
         if not ast.get_docstring(tree):
             silent.append(name)
         for node in tree.body:
-            if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef) and not node.name.startswith("_"):
-                if not ast.get_docstring(node):
-                    silent.append(f"{name}: {node.name}")
+            is_named = isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+            if is_named and not node.name.startswith("_") and not ast.get_docstring(node):
+                silent.append(f"{name}: {node.name}")
     assert silent == []
 
 

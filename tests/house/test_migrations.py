@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import uuid
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,7 +49,7 @@ def test_the_command_finds_nothing_to_make_either(capsys):
 def test_the_migrations_of_a_floor_are_one_line(loader, floor):
     own = sorted(key for key in loader.disk_migrations if key[0] == floor)
     assert [name[:4] for _, name in own] == [f"{number:04}" for number in range(1, len(own) + 1)]
-    for before, after in zip(own, own[1:], strict=False):
+    for before, after in pairwise(own):
         assert {node.key for node in loader.graph.node_map[after].parents if node.key[0] == floor} == {before}
     assert loader.graph.leaf_nodes(floor) == [own[-1]]
     assert loader.detect_conflicts() == {}

@@ -110,9 +110,14 @@ def test_every_state_table_is_listed_and_its_name_is_its_only_one():
 def test_what_is_an_instant_or_a_day_is_called_so(model):
     for field in model._meta.local_fields:
         if isinstance(field, models.DateTimeField):
-            assert field.name in {"at", "since", "until", "deadline", "state_since", "last_login"} or field.name.endswith(
-                ("_at", "_since", "_until")
-            ), f"{model.__name__}.{field.name}"
+            assert field.name in {
+                "at",
+                "since",
+                "until",
+                "deadline",
+                "state_since",
+                "last_login",
+            } or field.name.endswith(("_at", "_since", "_until")), f"{model.__name__}.{field.name}"
         elif field.name.endswith(("_at", "_until")):
             pytest.fail(f"{model.__name__}.{field.name} is called an instant and is none")
 

@@ -42,7 +42,9 @@ def test_every_task_takes_words_and_ids_at_most():
         for parameter in inspect.signature(task.run).parameters.values():
             if parameter.name != "self":
                 annotation = parameter.annotation
-                spelled = annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+                spelled = (
+                    annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))
+                )
                 assert spelled in plain, f"{name}: {parameter}"
 
 

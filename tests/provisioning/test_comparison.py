@@ -7,9 +7,8 @@ from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 
 from accounts import lifecycle, memberships
-from accounts.models import Account, Finding, FindingKind, HoldKind, Membership
-from accounts.models.account import AccountState
-from provisioning import comparison, plans, snapshot
+from accounts.models import Account, Finding, HoldKind, Membership
+from provisioning import comparison, plans
 from provisioning.changes import fold, user_name_key
 from provisioning.models import FieldAuthority, Run, Shadow, Snapshot, StagedMember, StagedResource
 from provisioning.models.plan import ChangeAct
@@ -38,24 +37,27 @@ class Reading:
             tenant_id=system.tenant_id, run=run, system=system, state=state, started_at=at
         )
 
-    def user(self, name, *, id="", active=True, display=""):
+    def user(self, name, *, remote="", active=True, display=""):
         seen = {"displayName": display, "displayNameKey": fold(display)} if display else {}
-        self._row("User", name, user_name_key(name), id, active=active, document=seen)
+        self._row("User", name, user_name_key(name), remote, active=active, document=seen)
         return self
 
-    def group(self, name, *members, id=""):
-        self._row("Group", name, fold(name), id, active=None, document={})
+    def group(self, name, *members, remote=""):
+        self._row("Group", name, fold(name), remote, active=None, document={})
         for member in members:
             StagedMember.objects.create(
-                tenant_id=self.snapshot.tenant_id, snapshot=self.snapshot, group_id=id or f"g-{name}", member_id=member
+                tenant_id=self.snapshot.tenant_id,
+                snapshot=self.snapshot,
+                group_id=remote or f"g-{name}",
+                member_id=member,
             )
         return self
 
-    def _row(self, kind, name, key, id, **values):
+    def _row(self, kind, name, key, remote, **values):
         prefix = "u" if kind == "User" else "g"
         StagedResource.objects.create(
             tenant_id=self.snapshot.tenant_id, snapshot=self.snapshot, resource_type=kind, name=name, name_key=key,
-            remote_id=id or f"{prefix}-{name}", digest="", **values,
+            remote_id=remote or f"{prefix}-{name}", digest="", **values,
         )  # fmt: skip
 
     def compared(self, *, at=AFTER):
@@ -159,10 +161,10 @@ def test_what_waits_for_its_owner_and_is_active_there_is_no_second_finding(syste
 
 
 def test_missing_there_is_reported_from_a_complete_reading_and_never_wanted(system):
-    ann, bob, eve = (known(system, name, at=BEFORE, remote_id=f"u-{name}") for name in ("ann", "bob", "eve"))
+    ann, _, eve = (known(system, name, at=BEFORE, remote_id=f"u-{name}") for name in ("ann", "bob", "eve"))
     lifecycle.deprovision(accounts=[eve.pk], reason="left", at=BEFORE)
     known_group(system, "web", ann, at=BEFORE, remote_id="g-web")
-    reading = Reading(system).user("bob", id="another id")
+    reading = Reading(system).user("bob", remote="another id")
     assert reading.compared()["missing_there"] == 3
     assert titles() == [
         ("missing_there", "account ann is no longer at Okta"),
@@ -176,21 +178,25 @@ def test_missing_there_is_reported_from_a_complete_reading_and_never_wanted(syst
 def test_an_incomplete_reading_infers_nothing_from_absence_wants_nothing_and_closes_nothing(system):
     ann, bob = (known(system, name, at=BEFORE) for name in ("ann", "bob"))
     known_group(system, "web", ann, bob, at=BEFORE)
-    Reading(system, at=BEFORE + dt.timedelta(hours=1)).user("ann", active=False).user("bob").group("web", "u-bob").compared(
-        at=BEFORE + dt.timedelta(hours=1)
-    )
+    Reading(system, at=BEFORE + dt.timedelta(hours=1)).user("ann", active=False).user("bob").group(
+        "web", "u-bob"
+    ).compared(at=BEFORE + dt.timedelta(hours=1))
     before = titles()
     assert [kind for kind, _ in before] == ["membership_differs", "status_differs"]
     reading = Reading(system, state="incomplete").user("bob", active=False).user("new").group("web")
     assert reading.compared() == {"status": 1, "unknown_here": 1, "opened": 2}
     assert titles() == sorted(
-        [*before, ("status_differs", "bob: inactive at Okta, active here"), ("unknown_here", "account new at Okta is unknown here")]
+        [
+            *before,
+            ("status_differs", "bob: inactive at Okta, active here"),
+            ("unknown_here", "account new at Okta is unknown here"),
+        ]
     )
     assert reading.wanted() == []
 
 
 def test_unknown_here_is_reported_with_its_name_made_safe_to_show(system):
-    reading = Reading(system).user("new").user("off\u202egnp", active=False, id="x" * 400).group("club")
+    reading = Reading(system).user("new").user("off\u202egnp", active=False, remote="x" * 400).group("club")
     assert reading.compared() == {"unknown_here": 3, "opened": 3, "resolved": 0}
     assert titles() == [
         ("unknown_here", "account new at Okta is unknown here"),
@@ -215,7 +221,7 @@ def test_what_was_deleted_here_and_is_still_there_is_no_stranger(system, externa
 def test_a_name_is_a_match_only_where_the_system_never_gave_an_external_id(system):
     known(system, "ann", at=BEFORE)
     known(system, "bob", at=BEFORE, remote_id="b1")
-    Reading(system).user("ann", id="a1").user("bob", id="b2").compared()
+    Reading(system).user("ann", remote="a1").user("bob", remote="b2").compared()
     assert titles() == [
         ("missing_there", "account bob is no longer at Okta"),
         ("unknown_here", "account bob at Okta is unknown here"),
@@ -238,8 +244,8 @@ def test_a_few_fields_are_compared_by_what_they_mean(system):
     known(system, "eve", at=BEFORE, remote_id="3", display="Eve")
     known_group(system, "web", at=BEFORE, remote_id="4")
     reading = (
-        Reading(system).user("Anna", id="1", display="ann a").user("bob", id="2", display="Robert").user("eve", id="3")
-        .group("www", id="4")
+        Reading(system).user("Anna", remote="1", display="ann a").user("bob", remote="2", display="Robert").user("eve", remote="3")
+        .group("www", remote="4")
     )  # fmt: skip
     assert reading.compared()["field"] == 3
     assert titles() == [
@@ -254,14 +260,16 @@ def test_a_few_fields_are_compared_by_what_they_mean(system):
 def test_the_fields_of_what_has_ended_are_nobody_s_business(system):
     ann = known(system, "ann", at=BEFORE, remote_id="1")
     lifecycle.deprovision(accounts=[ann.pk], reason="left", at=BEFORE)
-    assert Reading(system).user("Anna", id="1", active=False).compared() == {"resolved": 0}
+    assert Reading(system).user("Anna", remote="1", active=False).compared() == {"resolved": 0}
 
 
 # -- memberships
 
 
 def members_of(group):
-    return set(Membership.objects.filter(group=group, ended_at__isnull=True).values_list("account__user_name", flat=True))
+    return set(
+        Membership.objects.filter(group=group, ended_at__isnull=True).values_list("account__user_name", flat=True)
+    )
 
 
 def test_removed_there_is_wanted_and_added_there_is_only_reported(system):
@@ -327,7 +335,10 @@ def test_leaving_the_group_that_status_is_derived_from_ends_the_account(system):
         status_from="group", status_values=["staff"],
     )  # fmt: skip
     reading = Reading(system).user("ann").user("bob").group("staff", "u-bob")
-    assert reading.wanted() == [(ChangeAct.DEPROVISION, "ann", False), (ChangeAct.REMOVE_MEMBER, "ann from Staff", False)]
+    assert reading.wanted() == [
+        (ChangeAct.DEPROVISION, "ann", False),
+        (ChangeAct.REMOVE_MEMBER, "ann from Staff", False),
+    ]
 
 
 # -- what changed since the reading began
@@ -382,7 +393,7 @@ def test_seeing_it_again_keeps_its_due_date(system):
 
 def test_a_reading_closes_no_finding_that_is_newer_than_its_beginning(system):
     hour = dt.timedelta(hours=1)
-    ann, bob, eve = (known(system, name, at=BEFORE) for name in ("ann", "bob", "eve"))
+    ann, bob, _ = (known(system, name, at=BEFORE) for name in ("ann", "bob", "eve"))
     Reading(system, at=AT - hour).user("ann", active=False).user("bob", active=False).user("eve").compared(at=AT - hour)
     # A targeted read has seen bob since, and eve has changed.
     Finding.objects.filter(account=bob).update(last_seen_at=AT + dt.timedelta(seconds=1))

@@ -3,6 +3,7 @@
 import datetime as dt
 
 import pytest
+from cryptography.fernet import Fernet
 
 from accounts.models import Account, Finding, FindingKind
 from audit import crashpoints
@@ -41,22 +42,16 @@ def acting(tenant):
 
 
 @pytest.fixture
-def system(acting, directory):
+def system(tenant, acting, directory):
     """Five people in a group; the directory lost to tell that u1 is inactive, and u2 out of the group."""
     with acting():
-        made = a_system(Tenant_of(acting), at=BEFORE, directory=directory, cadence_minutes=15, freshness_minutes=60)
+        made = a_system(tenant, at=BEFORE, directory=directory, cadence_minutes=15, freshness_minutes=60)
         ids = {name: directory.user(name, active=name != "u1") for name in ("canary", "u1", "u2", "u3", "u4")}
         people = {name: known(made, name, at=BEFORE, remote_id=remote) for name, remote in ids.items()}
         remote = directory.group("web", ids["u3"], ids["u4"])
         known_group(made, "web", people["u2"], people["u3"], at=BEFORE, remote_id=remote)
     made.ids = ids
     return made
-
-
-def Tenant_of(acting):  # noqa: N802
-    from accounts.models import Tenant
-
-    return Tenant.objects.get()
 
 
 def begin(acting, system, at=AT):
@@ -318,7 +313,9 @@ def test_an_incomplete_run_says_which_proof_failed_and_keeps_what_was_wanted_bef
         assert Connection.objects.get().last_complete_at == AT
 
 
-def test_a_busy_server_is_left_alone_as_long_as_it_asks_for_and_only_a_few_times(acting, system, directory, monkeypatch):
+def test_a_busy_server_is_left_alone_as_long_as_it_asks_for_and_only_a_few_times(
+    acting, system, directory, monkeypatch
+):
     monkeypatch.setattr(snapshot, "PATIENCE", 0.0)
     directory.bend = lambda asked, document: (503, {})
     run = begin(acting, system)
@@ -349,8 +346,6 @@ def test_a_run_that_is_stopped_is_stopped_and_nothing_follows(acting, system):
 
 
 def test_a_secret_that_can_not_be_decrypted_fails_the_run_in_words(acting, system, settings):
-    from cryptography.fernet import Fernet
-
     settings.ROLLCALL_FIELD_KEYS = [Fernet.generate_key().decode()]
     run = begin(acting, system)
     finish(run)
@@ -369,7 +364,7 @@ def test_an_error_of_our_own_is_tried_again_and_fails_the_run_at_last(acting, sy
             reconciliation.advance(tenant=run.tenant_id, run_id=run.pk, clock=clock)
         assert reconciliation.advance(tenant=run.tenant_id, run_id=run.pk, clock=clock) is False
         clock.now += reconciliation.LEASE
-    assert state(acting, run) == ("failed", "closed", "page 4: ZeroDivisionError here, 3 times: the log says more")
+    assert state(acting, run) == ("failed", "closed", "ZeroDivisionError here, 3 times: the log says more")
 
 
 # -- freshness
@@ -394,7 +389,7 @@ def test_not_having_looked_is_a_finding_until_a_complete_reading(tenant, acting,
         assert reconciliation.watch_freshness(at=AT + 60 * MINUTE) == 1
         assert reconciliation.watch_freshness(at=AT + 60 * MINUTE + dt.timedelta(seconds=1)) == 2
         assert not_measured()[1][0] == (
-            "Okta is not measured, last read completely 2026-11-23 12:00 UTC: no reading has ended yet"
+            "Okta is not measured, last read completely 2026-11-23 12:00 UTC: no reading has ended since"
         )
 
 

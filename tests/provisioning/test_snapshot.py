@@ -4,16 +4,18 @@ import datetime as dt
 
 import pytest
 
-from accounts.models import FindingKind
 from audit.scope import scope
-from provisioning import reconciliation, snapshot, systems
-from provisioning.connectors.scim import BusyError
+from provisioning import reconciliation, snapshot
 from provisioning.connectors.readings import BadAnswer
 from provisioning.models import Connection, Run, Snapshot, SnapshotProof, StagedMember, StagedResource
 from tests.conftest import AT, a_cause
 from tests.fakes.directories import a_system, serving
 
-NEVER = lambda: True  # noqa: E731
+
+def always():
+    return True
+
+
 LATER = AT + dt.timedelta(minutes=1)
 
 
@@ -56,7 +58,7 @@ def judged(tenant, work):
 def test_all_pages_are_read_users_first_and_a_whole_reading_is_complete(tenant, directory, system):
     ids = filled(directory)
     work = begun(tenant, system)
-    assert snapshot.read_pages(work=work, go_on=NEVER) is True
+    assert snapshot.read_pages(work=work, go_on=always) is True
     assert directory.pages() == [("Users", 1), ("Users", 4), ("Users", 7), ("Groups", 1)]
     with scope(tenant=tenant.pk):
         rows = StagedResource.objects.filter(resource_type="User")
@@ -68,7 +70,7 @@ def test_all_pages_are_read_users_first_and_a_whole_reading_is_complete(tenant, 
         assert reading.first_totals == reading.last_totals == {"User": 7, "Group": 2}
         assert snapshot.counts(reading) == {"pages": 4, "users": 7, "groups": 2, "members": 2}
     assert judged(tenant, work) == ("complete", {})
-    assert snapshot.read_pages(work=work, go_on=NEVER) is True
+    assert snapshot.read_pages(work=work, go_on=always) is True
     assert len(directory.pages()) == 4
 
 
@@ -93,7 +95,7 @@ def test_a_page_that_was_read_by_a_worker_who_lost_the_lease_is_not_written(tena
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(snapshot, "_keep", lambda *a: (take_over(None), original(*a))[1])
         with pytest.raises(snapshot.LeaseLost):
-            snapshot.read_pages(work=stale, go_on=NEVER)
+            snapshot.read_pages(work=stale, go_on=always)
     with scope(tenant=tenant.pk):
         assert StagedResource.objects.count() == 0
         assert Snapshot.objects.get().next_index == 1
@@ -106,7 +108,7 @@ def test_a_page_that_is_written_twice_is_written_once(tenant, directory, system)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(snapshot, "_keep", lambda *a: (original(*a), original(*a))[1])
         with pytest.raises(snapshot.LeaseLost, match="cursor has moved"):
-            snapshot.read_pages(work=work, go_on=NEVER)
+            snapshot.read_pages(work=work, go_on=always)
     with scope(tenant=tenant.pk):
         assert StagedResource.objects.count() == 3
 
@@ -116,7 +118,7 @@ def test_a_page_that_is_written_twice_is_written_once(tenant, directory, system)
 
 def read(tenant, system):
     work = begun(tenant, system)
-    assert snapshot.read_pages(work=work, go_on=NEVER) is True
+    assert snapshot.read_pages(work=work, go_on=always) is True
     return work
 
 
@@ -189,8 +191,9 @@ def test_no_account_at_all_is_a_fault_of_the_source_whatever_the_limit(tenant, d
     assert broken == {"shrink": "it shows no account at all", "canary": "canary was not seen"}
 
 
-@pytest.mark.parametrize(("before", "limit", "holds"), [(10, 30, True), (10, 29, False), (7, 0, True), (8, 0, False)])
-def test_a_reading_may_be_smaller_by_its_limit_and_no_more(tenant, directory, system, before, limit, holds):
+@pytest.mark.parametrize("case", [(10, 30, True), (10, 29, False), (7, 0, True), (8, 0, False)])
+def test_a_reading_may_be_smaller_by_its_limit_and_no_more(tenant, directory, system, case):
+    before, limit, holds = case
     filled(directory)
     with scope(tenant=tenant.pk, cause=a_cause()):
         Run.objects.create(
@@ -212,7 +215,7 @@ def test_an_answer_before_its_end_is_an_error_and_nothing_of_its_page_is_kept(te
     directory.bend = lambda asked, document: (document | {"Resources": []}) if asked.start == 4 else document
     work = begun(tenant, system)
     with pytest.raises(BadAnswer, match="empty at 4, before its end"):
-        snapshot.read_pages(work=work, go_on=NEVER)
+        snapshot.read_pages(work=work, go_on=always)
     with scope(tenant=tenant.pk):
         reading = Snapshot.objects.get()
         assert (reading.state, reading.next_index, StagedResource.objects.count()) == ("listing", 4, 3)
@@ -235,7 +238,7 @@ def test_a_stop_that_is_asked_for_takes_effect_after_the_page(tenant, directory,
     with scope(tenant=tenant.pk, cause=a_cause()):
         reconciliation.ask_stop(run=Run.objects.get(), at=LATER)
     with pytest.raises(snapshot.StopAsked):
-        snapshot.read_pages(work=work, go_on=NEVER)
+        snapshot.read_pages(work=work, go_on=always)
     assert directory.pages() == [("Users", 1)]
 
 

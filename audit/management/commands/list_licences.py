@@ -52,7 +52,7 @@ _INSIDE = {
 }
 
 
-class UnknownLicence(LookupError):  # noqa: N818  a sentence, as everywhere in this house
+class UnknownLicence(LookupError):
     """A package says nothing usable of its licence: read its licence file, and say here what it is."""
 
 
@@ -81,7 +81,7 @@ def licence(name: str) -> str:
         metadata = distribution(name).metadata
     except PackageNotFoundError as error:
         raise UnknownLicence(f"{name} is locked but not installed here: add it to _ELSEWHERE") from error
-    said = metadata.get("License-Expression") or metadata.get("License") or ""
+    said = next((metadata[key] for key in ("License-Expression", "License") if key in metadata), "")
     if not re.fullmatch(r"[A-Za-z0-9.+-]+( (OR|AND|WITH) [A-Za-z0-9.+-]+)*", said) or said == "BSD":
         raise UnknownLicence(f"{name} says {said[:60]!r} of its licence: read it, and add it to _READ")
     return said

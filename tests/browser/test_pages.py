@@ -1,0 +1,199 @@
+"""Every page, as a person meets it: it loads without complaint, reads for everybody, and fits from desktop to phone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.browser.conftest import DESKTOP, NARROW, PHONE, THEMES, Visitor
+from tests.browser.scene import LOGINS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.browser.scene import Scene
+
+# `django_db` makes the database; nothing here asks it: the pages do, in the threads of their server.
+pytestmark = [pytest.mark.browser, pytest.mark.django_db]
+
+SECURITY, OWNER, AUDITOR, ADMINISTRATOR = (LOGINS[one] for one in ("second security", "owner", "auditor", "administrator"))
+
+# What the navigation shows to security, with its addresses below the tenant.
+NAVIGATION = {
+    "Roll": "/admin/",
+    "Accounts": "/admin/accounts/",
+    "Findings": "/admin/findings/",
+    "Systems": "/admin/systems/",
+    "Runs": "/admin/runs/",
+    "Plans": "/admin/plans/",
+    "Approvals": "/admin/approvals/",
+    "Campaigns": "/admin/campaigns/",
+    "Ledger": "/admin/ledger/",
+    "People": "/admin/people/",
+    "Records": "/admin/records/",
+    "My accounts": "/my/",
+}
+# Login, and the address below the tenant or the name of a page of the scene.
+INSIDE = [
+    *[(SECURITY, path) for path in NAVIGATION.values()],
+    (SECURITY, "account"),
+    (SECURITY, "account-active"),
+    (SECURITY, "account-suspend"),
+    (SECURITY, "account-end"),
+    (SECURITY, "account-offer"),
+    (SECURITY, "finding"),
+    (SECURITY, "run"),
+    (SECURITY, "plan"),
+    (SECURITY, "plan-of-one"),
+    (SECURITY, "approval"),
+    (SECURITY, "approval-yes"),
+    (SECURITY, "campaign"),
+    (SECURITY, "/admin/campaigns/new/"),
+    (SECURITY, "exchange"),
+    (SECURITY, "/admin/records/accounts/account/"),
+    (SECURITY, "/admin/accounts/?q=nobody-of-that-name"),
+    (ADMINISTRATOR, "system"),
+    (ADMINISTRATOR, "/admin/systems/new/"),
+    (ADMINISTRATOR, "/admin/systems/?show=ended"),
+    (ADMINISTRATOR, "system-token"),
+    (ADMINISTRATOR, "system-connection"),
+    (ADMINISTRATOR, "person"),
+    (ADMINISTRATOR, "/admin/people/invite/"),
+    (OWNER, "/my/"),
+    (OWNER, "review"),
+    (OWNER, "review-end"),
+    (AUDITOR, "/admin/"),
+    (AUDITOR, "account"),
+]
+OUTSIDE = [
+    (None, "/login/", 200),
+    (None, "/password/reset/", 200),
+    (SECURITY, "/?choose", 200),
+    (SECURITY, "/password/change/", 200),
+    (SECURITY, "/t/larkfield/admin/no-such-page/", 404),
+    (OWNER, "/t/larkfield/admin/", 403),
+]
+
+
+def _measured(visitor: Visitor, path: str, *, status: int = 200) -> list[str]:
+    """What is wrong with a page, in both themes and three widths; nothing if all is well."""
+    wrong: list[str] = []
+    for theme in THEMES:
+        found = visitor.open(path, theme=theme)
+        if found != status:
+            wrong.append(f"status {found}")
+        for width in (DESKTOP, PHONE, NARROW):
+            visitor.resize(width)
+            wrong += [f"{theme} {width}: axe {one}" for one in visitor.violations()]
+            wrong += [f"{theme} {width}: overflow {one}" for one in visitor.overflow()]
+    # The browser itself remarks on the status of the page.
+    expected = f"the server responded with a status of {status} "
+    return wrong + [one for one in visitor.complaints if status == 200 or expected not in one]
+
+
+def test_a_person_signs_in_and_out_by_the_page(browser_page: Callable[..., Visitor], scene: Scene) -> None:
+    visitor = browser_page(LOGINS["security"])
+    assert visitor.page.url == f"{visitor.server}/t/{scene.slug}/admin/"
+    assert visitor.page.get_by_role("heading", level=1).inner_text() == "Is the roll complete?"
+    visitor.page.locator("details.menu summary").click()
+    visitor.page.get_by_role("button", name="Sign out").click()
+    visitor.page.wait_for_url(f"{visitor.server}/login/")
+    assert visitor.open(f"/t/{scene.slug}/admin/") == 200
+    assert visitor.page.url == f"{visitor.server}/login/?next=/t/{scene.slug}/admin/"
+    assert visitor.complaints == []
+
+
+def test_a_wrong_password_is_said_and_opens_nothing(browser_page: Callable[..., Visitor], scene: Scene) -> None:
+    visitor = browser_page()
+    visitor.open("/login/")
+    visitor.page.get_by_label("Sign-in name").fill("nobody.here")
+    visitor.page.get_by_label("Password").fill("not the password")
+    visitor.page.get_by_role("button", name="Sign in").click()
+    visitor.page.get_by_text("Name and password do not belong together").first.wait_for()
+    assert visitor.page.url.startswith(f"{visitor.server}/login/")
+    assert visitor.violations() == []
+    assert visitor.open(f"/t/{scene.slug}/admin/") == 200
+    assert "/login/" in visitor.page.url
+
+
+def test_the_pages_are_served_under_the_role_that_row_level_security_binds(browser_page: Callable[..., Visitor]) -> None:
+    visitor = browser_page()
+    assert visitor.open("/readyz") == 200
+    assert visitor.page.evaluate("() => JSON.parse(document.body.innerText).checks.database") == "ok"
+
+
+@pytest.mark.parametrize(
+    ("login", "shown"),
+    [
+        (SECURITY, list(NAVIGATION)),
+        (AUDITOR, [one for one in NAVIGATION if one != "My accounts"]),
+        (ADMINISTRATOR, list(NAVIGATION)),
+        (OWNER, ["My accounts"]),
+    ],
+)
+def test_the_navigation_shows_what_a_role_may_read(
+    browser_page: Callable[..., Visitor], sessions: Callable[[str], Any], scene: Scene, login: str, shown: list[str]
+) -> None:
+    visitor = browser_page(storage_state=sessions(login))
+    visitor.open(f"/t/{scene.slug}{NAVIGATION['My accounts' if login == OWNER else 'Roll']}")
+    entries = visitor.page.locator("nav.side a")
+    assert entries.all_inner_texts() == shown
+    hrefs = [one.get_attribute("href") for one in entries.all()]
+    assert hrefs == [f"/t/{scene.slug}{NAVIGATION[one]}" for one in shown]
+
+
+@pytest.mark.parametrize(("login", "where"), INSIDE)
+def test_a_page_of_a_tenant_reads_for_everybody_and_fits(
+    browser_page: Callable[..., Visitor], sessions: Callable[[str], Any], scene: Scene, login: str, where: str
+) -> None:
+    visitor = browser_page(storage_state=sessions(login))
+    path = scene.path(where) if where in scene.pages else f"/t/{scene.slug}{where}"
+    assert _measured(visitor, path) == []
+
+
+@pytest.mark.parametrize(("login", "path", "status"), OUTSIDE)
+def test_a_page_outside_of_the_tenants_pages_reads_for_everybody_and_fits(
+    browser_page: Callable[..., Visitor], sessions: Callable[[str], Any], login: str | None, path: str, status: int
+) -> None:
+    visitor = browser_page(**({} if login is None else {"storage_state": sessions(login)}))
+    assert _measured(visitor, path, status=status) == []
+
+
+def test_the_menu_of_pages_opens_on_a_phone_and_leads_on(
+    browser_page: Callable[..., Visitor], sessions: Callable[[str], Any], scene: Scene
+) -> None:
+    visitor = browser_page(storage_state=sessions(SECURITY))
+    visitor.open(f"/t/{scene.slug}/admin/", width=PHONE)
+    menu = visitor.page.get_by_role("button", name="Pages")
+    assert menu.get_attribute("aria-expanded") == "false"
+    menu.click()
+    assert menu.get_attribute("aria-expanded") == "true"
+    assert visitor.violations() == []
+    visitor.page.get_by_role("link", name="Accounts", exact=True).first.click()
+    visitor.page.wait_for_url(f"**/t/{scene.slug}/admin/accounts/")
+    assert visitor.complaints == []
+
+
+def test_a_list_is_walked_by_keys_and_the_keys_can_be_switched_off(
+    browser_page: Callable[..., Visitor], sessions: Callable[[str], Any], scene: Scene
+) -> None:
+    visitor = browser_page(storage_state=sessions(SECURITY))
+    visitor.open(f"/t/{scene.slug}/admin/")
+    visitor.page.keyboard.press("g")
+    visitor.page.keyboard.press("a")
+    visitor.page.wait_for_url(f"**/t/{scene.slug}/admin/accounts/")
+    visitor.page.keyboard.press("j")
+    first = visitor.page.locator("[data-rows] tbody tr, .rows[data-rows] > li").first.locator("a").first
+    assert first.evaluate("(e) => e === document.activeElement")
+    visitor.page.keyboard.press("?")
+    assert visitor.page.locator("dialog#help").is_visible()
+    assert visitor.violations() == []
+    visitor.page.get_by_label("Keys are on").uncheck()
+    visitor.page.get_by_role("button", name="Close").click()
+    before = visitor.page.url
+    visitor.page.keyboard.press("g")
+    visitor.page.keyboard.press("f")
+    visitor.page.wait_for_timeout(300)
+    assert visitor.page.url == before
+    assert visitor.complaints == []

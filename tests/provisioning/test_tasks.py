@@ -1,0 +1,269 @@
+"""The tasks: ids alone, safe twice, and whoever fails stops no other."""
+
+import datetime as dt
+import inspect
+
+import pytest
+from django.conf import settings
+
+from accounts import lifecycle
+from accounts import tasks as account_tasks
+from accounts.models import Account, Finding
+from audit.models import Cause
+from audit.scope import scope
+from provisioning import plans, reconciliation, systems, tasks
+from provisioning.models import Connection, Plan, Readback, ReadRecord, RefusedToken, Run
+from tests.conftest import AT, a_cause
+from tests.fakes.directories import a_system, known, serving
+
+BEFORE = AT - dt.timedelta(days=1)
+MINUTE = dt.timedelta(minutes=1)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch):
+    class Clock:
+        now = AT
+
+    monkeypatch.setattr(tasks, "_now", lambda: Clock.now)
+    return Clock
+
+
+@pytest.fixture
+def directory():
+    with serving() as one:
+        yield one
+
+
+@pytest.fixture
+def acting(tenant):
+    return lambda **more: scope(tenant=tenant.pk, cause=a_cause(**more))
+
+
+def read_from(tenant, directory, name="Okta"):
+    """A system whose directory shows ann inactive; here she is active."""
+    system = a_system(tenant, at=BEFORE, name=name, directory=directory)
+    directory.user("canary")
+    known(system, f"ann@{name}", at=BEFORE, remote_id=directory.user("ann", active=False, displayName=name))
+    return system
+
+
+def test_every_scheduled_task_of_these_floors_exists_under_its_name_and_takes_nothing():
+    ours = {
+        t for t in (one["task"] for one in settings.CELERY_BEAT_SCHEDULE.values()) if not t.startswith("governance")
+    }
+    modules = {"provisioning.tasks": tasks, "accounts.tasks": account_tasks}
+    for name in ours:
+        module, _, function = name.rpartition(".")
+        task = getattr(modules[module], function)
+        assert task.name == name
+        assert list(inspect.signature(task.run).parameters) == []
+    assert len(ours) == 6
+
+
+@pytest.mark.parametrize("task", [tasks.reconcile_system, tasks.advance_run])
+def test_what_a_task_takes_is_keyword_only(task):
+    kinds = {p.kind for p in inspect.signature(task.run).parameters.values()}
+    assert kinds == {inspect.Parameter.KEYWORD_ONLY}
+
+
+def test_the_clock_reads_and_the_next_ticks_repair_and_stay_quiet(tenant, acting, directory, clock):
+    with acting():
+        read_from(tenant, directory)
+    tasks.reconcile_due()
+    with acting():
+        assert Run.objects.get().state == "closed"
+        assert Finding.objects.get(kind="status_differs").state == "open"
+    tasks.execute_cleared_plans()
+    with acting():
+        assert Account.objects.get().state == "deprovisioned"
+        assert Finding.objects.get(kind="status_differs").state == "resolved"
+        assert Plan.objects.get().state == "done"
+    clock.now = AT + 5 * MINUTE
+    tasks.read_back_due()
+    tasks.reconcile_due()
+    tasks.execute_cleared_plans()
+    with acting():
+        assert Readback.objects.get().result == "inactive"
+        assert (Run.objects.count(), Plan.objects.count()) == (1, 1)
+    clock.now = AT + 15 * MINUTE
+    tasks.reconcile_due()
+    with acting():
+        assert [r.state for r in Run.objects.all()] == ["closed", "closed"]
+        assert Finding.objects.filter(state="open", kind="status_differs").count() == 0
+        assert Plan.objects.count() == 1
+
+
+def test_what_a_task_writes_has_a_cause_that_says_so(tenant, acting, directory):
+    with acting():
+        read_from(tenant, directory)
+    tasks.reconcile_due()
+    tasks.execute_cleared_plans()
+    with acting():
+        by = Cause.objects.filter(kind="task").values_list("actor", "reason").distinct()
+        assert set(by) == {
+            ("sweep", "a reading is due"),
+            ("reconciliation", "a system is read"),
+            ("sweep", "a plan is ready to be carried out"),
+        }
+
+
+def test_a_tripped_plan_is_left_to_people(tenant, acting, directory):
+    with acting():
+        system = read_from(tenant, directory)
+        for number in range(25):
+            known(system, f"u{number}", at=BEFORE, remote_id=directory.user(f"u{number}", active=False))
+    tasks.reconcile_due()
+    tasks.execute_cleared_plans()
+    with acting():
+        assert Plan.objects.get().state == "tripped"
+        assert Account.objects.filter(state="deprovisioned").count() == 0
+
+
+def test_a_plan_that_was_cut_off_while_carried_out_is_finished(tenant, acting, directory):
+    with acting():
+        read_from(tenant, directory)
+    tasks.reconcile_due()
+    with acting():
+        Plan.objects.update(state="executing")
+    tasks.execute_cleared_plans()
+    with acting():
+        assert Plan.objects.get().state == "done"
+
+
+def test_a_plan_that_fails_stops_no_other(tenant, acting, directory, monkeypatch):
+    with serving() as second, acting():
+        read_from(tenant, directory)
+        read_from(tenant, second, "Entra")
+        monkeypatch.setattr(reconciliation, "SLICE", 45.0)
+        tasks.reconcile_due()
+    with acting():
+        bad = Plan.objects.get(system__name="Okta").pk
+    original = plans.execute
+
+    def execute(*, plan_id, at):
+        if plan_id == bad:
+            raise RuntimeError("a fault of ours")
+        return original(plan_id=plan_id, at=at)
+
+    monkeypatch.setattr(plans, "execute", execute)
+    tasks.execute_cleared_plans()
+    with acting():
+        assert dict(Plan.objects.values_list("system__name", "state")) == {"Okta": "cleared", "Entra": "done"}
+
+
+def test_a_system_that_fails_stops_no_other_and_nor_does_a_tenant(make_tenant, directory, monkeypatch):
+    first, second = make_tenant("first"), make_tenant("second")
+    names = {}
+    with serving() as other, serving() as third:
+        for tenant, source, name in ((first, directory, "Okta"), (first, other, "Entra"), (second, third, "Okta")):
+            with scope(tenant=tenant.pk, cause=a_cause()):
+                names[read_from(tenant, source, name).pk] = (tenant.slug, name)
+        original = reconciliation.start_due
+
+        def start_due(*, system, **more):
+            if names[system] == ("first", "Okta"):
+                raise RuntimeError("a fault of ours")
+            return original(system=system, **more)
+
+        monkeypatch.setattr(reconciliation, "start_due", start_due)
+        tasks.reconcile_due()
+    closed = set()
+    for tenant in (first, second):
+        with scope(tenant=tenant.pk):
+            closed |= {
+                (tenant.slug, run.system.name) for run in Run.objects.filter(state="closed").select_related("system")
+            }
+    assert closed == {("first", "Entra"), ("second", "Okta")}
+
+
+def test_a_run_that_breaks_is_logged_and_the_next_one_is_worked_on(tenant, acting, directory, monkeypatch, caplog):
+    with serving() as second:
+        with acting():
+            read_from(tenant, directory)
+            read_from(tenant, second, "Entra")
+        original = reconciliation.advance
+        broken = []
+
+        def advance(*, tenant, run_id, **more):
+            if not broken:
+                broken.append(run_id)
+                raise RuntimeError("a fault of ours")
+            return original(tenant=tenant, run_id=run_id, **more)
+
+        monkeypatch.setattr(reconciliation, "advance", advance)
+        tasks.reconcile_due()
+    with acting():
+        assert sorted(Run.objects.values_list("state", flat=True)) == ["closed", "running"]
+        assert Run.objects.get(state="running").pk == broken[0]
+
+
+def test_a_page_s_read_now_reads_at_once_and_a_paused_system_is_refused(tenant, acting, directory):
+    with acting():
+        system = read_from(tenant, directory)
+    tasks.reconcile_system(tenant=str(tenant.pk), system=str(system.pk))
+    tasks.reconcile_system(tenant=str(tenant.pk), system=str(system.pk))
+    with acting():
+        assert [r.state for r in Run.objects.all()] == ["closed", "closed"]
+        run = reconciliation.start(system=system, started_by="ann", at=AT)
+    tasks.advance_run(tenant=str(tenant.pk), run=str(run.pk))
+    with acting():
+        run.refresh_from_db()
+        assert run.state == "closed"
+        systems.pause(connection=Connection.objects.get(), reason="x", at=AT)
+    with pytest.raises(reconciliation.CantRead):
+        tasks.reconcile_system(tenant=str(tenant.pk), system=str(system.pk))
+
+
+def test_a_paused_system_is_not_read_by_the_clock(tenant, acting, directory):
+    with acting():
+        read_from(tenant, directory)
+        systems.pause(connection=Connection.objects.get(), reason="x", at=AT)
+    tasks.reconcile_due()
+    assert directory.asked == []
+
+
+def test_freshness_is_watched_in_every_tenant(make_tenant):
+    for slug in ("one", "two"):
+        tenant = make_tenant(slug)
+        with scope(tenant=tenant.pk, cause=a_cause()):
+            a_system(tenant, at=BEFORE)
+    tasks.watch_freshness()
+    tasks.watch_freshness()
+    for slug in ("one", "two"):
+        with scope(tenant=type(tenant).objects.get(slug=slug).pk):
+            assert [(f.kind, f.state) for f in Finding.objects.all()] == [("not_measured", "open")]
+
+
+def test_the_rings_are_trimmed_in_every_tenant(make_tenant, monkeypatch):
+    tenants = [make_tenant(slug) for slug in ("one", "two")]
+    for tenant in tenants:
+        with scope(tenant=tenant.pk, cause=a_cause()):
+            system = a_system(tenant, at=BEFORE)
+            token, text = systems.make_token(
+                system=system, label="", may=["read"], expires_at=AT + MINUTE, made_by=None, at=BEFORE
+            )
+            for _ in range(4):
+                systems.record_read(token=token, method="GET", path="/Users", status=200)
+                refused = systems.find_token(text + "x", at=AT)
+                systems.record_refused(refused=refused, method="GET", path="/Users", remote="192.0.2.1")
+    monkeypatch.setattr(systems, "READS_KEPT", 1)
+    monkeypatch.setattr(systems, "REFUSED_KEPT", 3)
+    tasks.trim_rings()
+    for tenant in tenants:
+        with scope(tenant=tenant.pk):
+            assert ReadRecord.objects.count() == 1
+    assert RefusedToken.objects.count() == 3
+
+
+def test_an_ending_by_hand_is_read_back_by_the_clock(tenant, acting, directory, clock):
+    with acting():
+        system = a_system(tenant, at=BEFORE, directory=directory)
+        ann = known(system, "ann", at=BEFORE, remote_id=directory.user("ann"))
+        lifecycle.deprovision(accounts=[ann.pk], reason="left", at=AT)
+    clock.now = AT + 5 * MINUTE
+    tasks.read_back_due()
+    tasks.read_back_due()
+    with acting():
+        assert [r.result for r in Readback.objects.all()] == ["active"]
+        assert Finding.objects.get(state="open").kind == "still_active"
