@@ -11,9 +11,6 @@ from accounts.models.tenant import Tenant, TenantKind
 LONGEST_NHI = 3650  # days
 
 
-MOST_DAYS = 3650
-
-
 class BadTenant(ValueError):
     """What was asked for can't be a tenant; the message says what to do."""
 

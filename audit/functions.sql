@@ -2,9 +2,10 @@
 
 -- One history row for each changed row of the statement, with its cause. Arguments: history table, primary key.
 -- Columns are read at run time, so nothing is regenerated when a model changes; EXECUTE, because plpgsql would
--- cache the plan of the first, small statement and run it quadratically for a large one.
+-- cache the plan of the first, small statement and run it quadratically for a large one. The session's temporary
+-- tables come last, by name: first, as they would be otherwise, one called audit_cause would excuse any write.
 CREATE OR REPLACE FUNCTION audit_track() RETURNS trigger
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public AS $body$
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $body$
 DECLARE
   cause_setting text := nullif(current_setting('rollcall.cause', true), '');
   who uuid;
@@ -52,13 +53,15 @@ BEGIN
 END $body$;
 
 -- The key of a row is its identity in every history: it never changes.
-CREATE OR REPLACE FUNCTION audit_keep_key() RETURNS trigger LANGUAGE plpgsql AS $body$
+CREATE OR REPLACE FUNCTION audit_keep_key() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $body$
 BEGIN
   RAISE EXCEPTION 'the primary key of % never changes', TG_TABLE_NAME USING ERRCODE = 'RC004';
 END $body$;
 
 -- Evidence is added, never changed: only recorded erasure, under its own role, may pass.
-CREATE OR REPLACE FUNCTION audit_append_only() RETURNS trigger LANGUAGE plpgsql AS $body$
+CREATE OR REPLACE FUNCTION audit_append_only() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $body$
 BEGIN
   IF current_setting('rollcall.erasure', true) = '1' AND pg_has_role(session_user, 'rollcall_eraser', 'MEMBER') THEN
     RETURN NULL;

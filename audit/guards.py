@@ -3,7 +3,8 @@
 * tenant isolation: row-level security on every table with a tenant, forced upon its owner too;
 * references within the tenant: composite foreign keys for every `TenantForeignKey`;
 * history: three statement triggers per tracked table, which also demand the cause;
-* evidence: append-only triggers; and the rights of the application's role, table by table.
+* evidence: append-only triggers; and the rights of the application's role, table by table;
+* functions: none can be deceived by a session's temporary tables.
 
 Made by the operation `Guard` in migrations, and repeated idempotently after every migrate by `install`.
 """
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 APP_ROLE = "rollcall_app"
 ERASER_ROLE = "rollcall_eraser"
+SEARCH_PATH = "pg_catalog, public, pg_temp"
 SETTING = "nullif(current_setting('rollcall.tenant', true), '')::uuid"
 
 # Tables of the framework, which have no model class of ours to carry their rights.
@@ -222,6 +224,25 @@ def _grants(cursor: CursorWrapper, tables: Iterable[tuple[str, Rights]], present
     _execute(cursor, f"GRANT USAGE ON SCHEMA public TO {APP_ROLE}")
 
 
+def _close_functions(cursor: CursorWrapper) -> None:
+    """Whoever may make a temporary table may neither slip it under our functions nor hang our triggers upon it."""
+    ours = (
+        "SELECT p.oid::regprocedure::text FROM pg_proc p WHERE p.pronamespace = 'public'::regnamespace"
+        " AND p.proowner = current_user::regrole AND NOT EXISTS ("
+        "   SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')"
+    )
+    # Temporary tables are looked at first unless a function says otherwise: an accounts_permit would open the way back.
+    cursor.execute(f"{ours} AND p.proconfig IS DISTINCT FROM ARRAY['search_path=' || %s]", [SEARCH_PATH])
+    for (function,) in cursor.fetchall():
+        _execute(cursor, f"ALTER FUNCTION {function} SET search_path = {SEARCH_PATH}")
+    # Asked for when a trigger is made, not when it runs: audit_track() on a temporary table would forge history.
+    cursor.execute(
+        f"{ours} AND p.prorettype = 'trigger'::regtype AND has_function_privilege(%s, p.oid, 'EXECUTE')", [APP_ROLE]
+    )
+    for (function,) in cursor.fetchall():
+        _execute(cursor, f"REVOKE EXECUTE ON FUNCTION {function} FROM PUBLIC, {APP_ROLE}")
+
+
 def _guard(cursor: CursorWrapper, all_models: list[type[models.Model]]) -> None:
     present = _Present(cursor)
     there = [m for m in all_models if m._meta.db_table in present.relations and not m._meta.proxy]
@@ -238,6 +259,7 @@ def install(*, using: str = "default") -> None:
     every = [m for m in apps.get_models(include_auto_created=True) if m._meta.managed and not m._meta.proxy]
     with connection.cursor() as cursor:
         _execute(cursor, functions())
+        _close_functions(cursor)
         _guard(cursor, [m for m in every if not m._meta.auto_created])
         present = _Present(cursor)
         for model in every:

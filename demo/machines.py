@@ -85,7 +85,9 @@ LABS_MACHINES = (
     MachinePlan("wl-ocr-batch", "workload", "Document Agents", "Recognises text on scanned documents."),
     MachinePlan("agent-support-chat", "agent", "Support Agents", "Talks to customers in the trial market.", _TWO),
     MachinePlan("agent-complaint-summary", "agent", "Support Agents", "Summarises long complaint threads."),
-    MachinePlan("agent-red-team", "agent", "Support Agents", "Attacks the other agents in a sandbox.", ("development",)),
+    MachinePlan(
+        "agent-red-team", "agent", "Support Agents", "Attacks the other agents in a sandbox.", ("development",)
+    ),
     MachinePlan("svc-eval-runner", "service", "Support Agents", "Scores agent answers before a release.", _TWO),
     MachinePlan("wl-robot-telemetry", "workload", "Robotics Bench", "Streams joint data from the picking arm."),
     MachinePlan("shared-bench-console", "shared", "Robotics Bench", "Signs in the console beside the picking arm."),

@@ -60,7 +60,9 @@ if not ROLLCALL_FIELD_KEYS:
 ROLLCALL_PUBLIC_URL = os.environ.get("ROLLCALL_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
 _public = urlsplit(ROLLCALL_PUBLIC_URL)
 if _public.scheme not in {"http", "https"} or not _public.hostname:
-    raise ImproperlyConfigured(f"ROLLCALL_PUBLIC_URL is {ROLLCALL_PUBLIC_URL!r}: it must be like https://rollcall.example")
+    raise ImproperlyConfigured(
+        f"ROLLCALL_PUBLIC_URL is {ROLLCALL_PUBLIC_URL!r}: it must be like https://rollcall.example"
+    )
 ROLLCALL_STATE_DIR = Path(os.environ.get("ROLLCALL_STATE_DIR", BASE_DIR / ".rollcall"))
 ROLLCALL_DEMO_DIRECTORY_URL = os.environ.get("ROLLCALL_DEMO_DIRECTORY_URL", "")
 # What the outbound client may reach beside public addresses. Loopback is for the demo's directory alone.

@@ -26,7 +26,7 @@ from accounts.models.account import AccountState
 from accounts.models.finding import Finding, FindingKind, Severity
 from accounts.states import FINDING_LIVE
 from provisioning import authority
-from provisioning.models.plan import ChangeAct
+from provisioning.models.plan import ChangeAct, Plan, PlannedChange
 from provisioning.models.snapshot import Snapshot, SnapshotState
 from provisioning.plans import Wanted
 from provisioning.systems import still_active_key
@@ -289,6 +289,17 @@ def member_key(system: UUID, group: UUID, ref: UUID) -> str:
     return f"member:{system}:{group}:{ref}"
 
 
+def repaired_by(plan: Plan) -> list[str]:
+    """The dedupe keys of what a plan of a reading has set right."""
+    keys = []
+    for change in plan.changes.filter(result__in=[PlannedChange.Result.DONE, PlannedChange.Result.SAME]):
+        if change.act == ChangeAct.DEPROVISION and change.account_id:
+            keys.append(status_key(plan.system_id, change.account_id))
+        elif change.act == ChangeAct.REMOVE_MEMBER and change.group_id and change.member_ref:
+            keys.append(member_key(plan.system_id, change.group_id, change.member_ref))
+    return keys
+
+
 def _evidence(snapshot: Snapshot, **facts: Any) -> dict[str, Any]:
     return {"run": str(snapshot.run_id), "read_since": snapshot.started_at.isoformat(), **facts}
 
@@ -339,10 +350,17 @@ def _unjudged(snapshot: Snapshot) -> list[str]:
 
 @contextmanager
 def _set_against_set() -> Iterator[None]:
-    """Hash joins only: fresh staging has no statistics yet, and a nested loop over two readings would be quadratic."""
+    """Hash joins only. Fresh staging has no statistics: expecting one row, the planner would compare each with each, by
+    a nested loop, or by a merge over the resource type alone with the id as a filter (47 s instead of .1 s for 20,000).
+    """
     with database.cursor() as cursor:
-        cursor.execute("SELECT current_setting('enable_nestloop'), set_config('enable_nestloop', 'off', true)")
-        before = cursor.fetchone()[0]
+        cursor.execute(
+            "SELECT current_setting('enable_nestloop'), current_setting('enable_mergejoin'),"
+            " set_config('enable_nestloop', 'off', true), set_config('enable_mergejoin', 'off', true)"
+        )
+        before = cursor.fetchone()[:2]
     yield
     with database.cursor() as cursor:
-        cursor.execute("SELECT set_config('enable_nestloop', %s, true)", [before])
+        cursor.execute(
+            "SELECT set_config('enable_nestloop', %s, true), set_config('enable_mergejoin', %s, true)", before
+        )

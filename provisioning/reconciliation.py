@@ -28,7 +28,7 @@ from provisioning import comparison, plans, snapshot, systems
 from provisioning.connectors.egress import EgressError
 from provisioning.connectors.scim import BusyError
 from provisioning.models.connection import Connection, Connector
-from provisioning.models.plan import ChangeAct, Plan, PlannedChange
+from provisioning.models.plan import Plan
 from provisioning.models.run import Run, RunState
 from provisioning.models.shadow import Shadow
 from provisioning.models.snapshot import Snapshot, SnapshotState
@@ -344,13 +344,7 @@ def after_plan(*, plan: Plan, at: datetime) -> int:
 
     Whoever executes such a plan may call it, to say so at once; else the next complete reading closes them.
     """
-    done = plan.changes.filter(result__in=[PlannedChange.Result.DONE, PlannedChange.Result.SAME])
-    keys = []
-    for change in done:
-        if change.act == ChangeAct.DEPROVISION and change.account_id:
-            keys.append(comparison.status_key(plan.system_id, change.account_id))
-        elif change.act == ChangeAct.REMOVE_MEMBER and change.group_id and change.member_ref:
-            keys.append(comparison.member_key(plan.system_id, change.group_id, change.member_ref))
+    keys = comparison.repaired_by(plan)
     return resolve(keys, because=f"repaired by plan {str(plan.pk)[-6:]}: here it is now as it was read there", at=at)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db.models import CharField, F, Func, Q, QuerySet, Value
-from django.db.models.expressions import Combinable, OrderBy
+from django.db.models.expressions import Expression, OrderBy
 from django.db.models.functions import Lower, NullIf
 
 from accounts.models.account import AccountState
@@ -51,16 +51,16 @@ def columns(system: System, resource_type: ResourceType, *, at: datetime) -> Map
     }
     if resource_type is GROUP:
         inside = _memberships(system)
-        return common | {
-            "displayname": key_column("display_name_key"),
-            "members.value": _by_id("group_id", lambda ref: inside.filter(origin_ref=ref).values("group_id"), inside),
-        }
-    nhi = f"{NHI_URN}:".lower()
+        members = _by_id("group_id", lambda ref: inside.filter(origin_ref=ref).values("group_id"), inside)
+        names = key_column("display_name_key")
+        return common | {"displayname": names, "members": members, "members.value": members}
+    nhi, groups = f"{NHI_URN}:".lower(), _in_group(system)
     return common | {
         "username": key_column("name_key"),
         "displayname": Column(lookup="display_name_key", normalise=fold, partial=fold),
         "active": Column(lookup="account__state", kind="boolean", custom=_active(at)),
-        "groups.value": _in_group(system),
+        "groups": groups,
+        "groups.value": groups,
         f"{nhi}kind": Column(lookup="account__kind"),
         f"{nhi}expiresat": Column(lookup="account__expires_at", kind="dateTime"),
     }
@@ -122,7 +122,7 @@ def _by_id(
     return Column(lookup=lookup, kind="uuid", custom=decide)
 
 
-_SORTED: Mapping[str, Combinable] = {
+_SORTED: Mapping[str, Expression | F] = {
     "id": F("pk"),
     "username": F("name_key"),
     "externalid": NullIf(F("external_id"), Value("")),
@@ -132,7 +132,6 @@ _SORTED: Mapping[str, Combinable] = {
     "meta.resourcetype": F("resource_type"),
     f"{NHI_URN}:kind".lower(): F("account__kind"),
     f"{NHI_URN}:expiresat".lower(): F("account__expires_at"),
-    "active": F("account__state"),
 }
 
 
@@ -147,7 +146,7 @@ def _ordered(found: QuerySet[Shadow], sort: Sort | None) -> QuerySet[Shadow]:
     return found.order_by(order, "pk")
 
 
-def _stored(ref: Ref) -> Combinable:
+def _stored(ref: Ref) -> Expression | F:
     """A value of the document to sort by; of several values the primary one, otherwise the first."""
     attribute, sub = ref.attribute, ref.sub
     if attribute is not None and sub is None and attribute.kind == "complex":
@@ -169,5 +168,5 @@ def _stored(ref: Ref) -> Combinable:
         )
         for one in firsts
     ]
-    value: Combinable = texts[0] if len(texts) == 1 else Func(*texts, function="COALESCE", output_field=CharField())
+    value: Expression = texts[0] if len(texts) == 1 else Func(*texts, function="COALESCE", output_field=CharField())
     return value if leaf.case_exact or leaf.kind != "string" else Lower(value)

@@ -126,7 +126,7 @@ class Receiver(frame.SCIMView):
     def http_method_not_allowed(self, *_args: Any, **_kwargs: Any) -> HttpResponse:
         """405 with what is allowed."""
         names = [name.upper() for name in self.http_method_names]
-        raise self._refuse(method_not_allowed(tuple(names)))
+        raise self._refuse(self.early or method_not_allowed(tuple(names)))
 
     def status_501(self, *_args: Any, **_kwargs: Any) -> HttpResponse:
         """501 with a body: described by RFC 7644 and not done here."""

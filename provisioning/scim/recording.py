@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +30,7 @@ MAX_ANSWER_BYTES = 1024 * 1024
 MAX_KEY = 200
 MOST_COERCIONS = 200
 PATH_LENGTH = 400
+_AUTHORITIES = ("urn:ietf:params:", "urn:okta:", "urn:scim:schemas:", "http://schemas.microsoft.com/")
 ERROR_LENGTH = 400
 
 
@@ -154,13 +155,20 @@ def insert(attempt: Attempt, answer: Answer, *, milliseconds: int) -> None:
 
 
 def _coercions(attempt: Attempt) -> list[dict[str, str]]:
-    kept = [asdict(one) for one in attempt.coercions[:MOST_COERCIONS]]
+    kept = [asdict(_known_urn(one)) for one in attempt.coercions[:MOST_COERCIONS]]
     kept += [asdict(Coercion(rule="note", attribute="", sent="", read_as=text)) for text in attempt.notes]
     if len(attempt.coercions) > MOST_COERCIONS:
         more = f"and {len(attempt.coercions) - MOST_COERCIONS} more"
         kept.append(asdict(Coercion(rule="", attribute="", sent="", read_as=more)))
     clean: list[dict[str, str]] = redact(kept)
     return clean
+
+
+def _known_urn(coercion: Coercion) -> Coercion:
+    """An unknown schema's name is the sender's own text: kept where it is that of a known naming authority."""
+    if coercion.rule != "unknown_schema" or coercion.sent.lower().startswith(_AUTHORITIES):
+        return coercion
+    return replace(coercion, sent="a schema of another authority")
 
 
 def _kept_answer(body: Mapping[str, Any] | None) -> Any:

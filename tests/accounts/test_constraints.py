@@ -6,7 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
 from accounts.models import Account, Hold, Permit, Role
 from audit.keys import uuid7
@@ -269,6 +269,28 @@ def test_another_tenants_permit_is_none(make_tenant, tenant):
     with scope(tenant=tenant.pk, cause=a_cause()):
         account = rows.ended()
         assert broken_by(bring_back(account, foreign)) == "RC003"
+
+
+def test_a_temporary_table_of_permits_opens_nothing(because):
+    account, permit_id = rows.ended(), uuid7()
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE accounts_permit (LIKE public.accounts_permit) ON COMMIT DROP")
+        cursor.execute(
+            "INSERT INTO pg_temp.accounts_permit (id, tenant_id, account_id, act, epoch, plan_hash, answered_by, barred,"
+            " granted_at, until) VALUES (%s, %s, %s, 'reactivate', 1, '', '{}', '{}', now(), now() + interval '1 hour')",
+            [permit_id, account.tenant_id, account.pk],
+        )
+    back = Account.objects.filter(pk=account.pk)
+    assert broken_by(lambda: back.update(state="active", permit_id=permit_id)) == "RC003"
+
+
+def test_a_temporary_table_of_holds_hides_none(because):
+    account = rows.account(state="suspended")
+    rows.hold(account=account, kind="security")
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE accounts_hold (LIKE public.accounts_hold) ON COMMIT DROP")
+    back = Account.objects.filter(pk=account.pk)
+    assert broken_by(lambda: back.update(state="active", was_active=True)) == "RC014"
 
 
 def test_what_ended_before_it_was_ever_active_is_pending_again_without_a_permit_but_never_active(because):

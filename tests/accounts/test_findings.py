@@ -26,9 +26,7 @@ LATER = AT + dt.timedelta(hours=1)
 
 
 def a_wrong(key: str = "k", **values: Any) -> Wrong:
-    return Wrong(
-        **{"kind": FindingKind.EXPIRES, "key": key, "title": "ends soon", "severity": Severity.LOW, **values}
-    )
+    return Wrong(**{"kind": FindingKind.EXPIRES, "key": key, "title": "ends soon", "severity": Severity.LOW, **values})
 
 
 def rows() -> int:
@@ -120,9 +118,7 @@ def test_outside_of_a_tenant_nothing_can_be_wrong(db: None) -> None:
             findings.open_or_raise([a_wrong()], at=AT)
 
 
-def test_people_acknowledge_and_call_false_with_an_entry_that_names_the_account(
-    tenant: Tenant, because: Cause
-) -> None:
+def test_people_acknowledge_and_call_false_with_an_entry_that_names_the_account(tenant: Tenant, because: Cause) -> None:
     account = make.a_person(tenant, "ada", at=AT)
     findings.open_or_raise([a_wrong(account=account.pk)], at=AT)
     written = written_from_here(Finding)

@@ -17,8 +17,8 @@ from tests.factories.permits import excused
 from tests.factories.words import written_from_here
 
 if TYPE_CHECKING:
-    from audit.models import Cause
     from accounts.models import Tenant
+    from audit.models import Cause
 
 HOUR = dt.timedelta(hours=1)
 MODELS = (Account, Hold, Ownership, Finding, Permit, User)
@@ -325,9 +325,7 @@ def test_what_was_never_active_is_pending_after_its_hold_unless_its_directory_wa
     assert lifecycle.release(hold=held("bob"), reason="his", wanted_active=True, at=now).state == "active"
 
 
-def test_an_account_whose_owner_went_while_it_was_held_waits_for_a_new_one(
-    service: Account, now: dt.datetime
-) -> None:
+def test_an_account_whose_owner_went_while_it_was_held_waits_for_a_new_one(service: Account, now: dt.datetime) -> None:
     lifecycle.suspend(accounts=[service.pk], kind=HoldKind.MANUAL, reason="odd", at=now)
     ownership.end(ownership=Ownership.objects.get(account=service), reason="moved", at=now)
     assert lifecycle.release(hold=Hold.objects.get(account=service), reason="fine", at=now).state == "pending"

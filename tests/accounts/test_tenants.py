@@ -14,7 +14,7 @@ pytestmark = pytest.mark.django_db
 @pytest.mark.parametrize(
     ("slug", "name", "zone", "days"),
     [
-        ("Acme", "Acme", "UTC", 1),
+        ("a/b", "Acme", "UTC", 1),
         ("a b", "Acme", "UTC", 1),
         ("acme", " ", "UTC", 1),
         ("acme", "A", "Mars/Base", 1),

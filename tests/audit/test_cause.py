@@ -1,6 +1,5 @@
 """Who acts is said once, holds exactly as long as its scope, and never leaks into the next."""
 
-# ruff: noqa: PT012  what is tried is a whole scope
 from __future__ import annotations
 
 from typing import Any

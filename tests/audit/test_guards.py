@@ -1,6 +1,5 @@
 """What the database refuses to the application, and to its own owner."""
 
-# ruff: noqa: S608  names come from the catalogue
 from __future__ import annotations
 
 import os
@@ -228,3 +227,76 @@ def test_a_framework_table_that_nobody_spoke_of_is_read_only():
     assert guards.rights_of(Session) == Rights.BOUNDED
     assert guards.rights_of(Permission) == Rights.READ
     assert guards.rights_of(Group.history.model) == Rights.READ
+
+
+# ── temporary tables ────────────────────────────────────────────────────────────────────────────────────────────
+# PostgreSQL looks for a table among the session's temporary ones first, unless a function says otherwise: a session
+# could give the triggers its own audit_cause, its own history or its own permits to look at.
+
+
+def shadow(table: str) -> None:
+    """A temporary table of the same name and columns, as whoever has the application's password can make one."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TEMPORARY TABLE {table} (LIKE public.{table} INCLUDING ALL) ON COMMIT DROP")
+
+
+def test_a_temporary_table_of_causes_excuses_nothing(tenant):
+    with scope(tenant=tenant.pk):
+        shadow("audit_cause")
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO pg_temp.audit_cause (id, xid, kind, actor, subject, reason, at) VALUES"
+                " (77, pg_current_xact_id()::text::bigint, 'test', 'nobody', '', '', now())"
+            )
+            cursor.execute("SELECT set_config('rollcall.cause', '77', true)")
+        assert (
+            refused(
+                "INSERT INTO accounts_group (id, tenant_id, display_name, display_name_key, is_privileged, document, made_at)"
+                " VALUES (gen_random_uuid(), %s, 'forged', 'forged', false, '{}', now())",
+                tenant.pk,
+            )
+            == "RC002"
+        )
+
+
+def test_a_temporary_table_of_history_takes_no_history_away(tenant, because):
+    shadow("accounts_historicalgroup")
+    group = Group.objects.create(tenant=tenant, display_name="web", display_name_key="web", made_at=AT)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*) FROM public.accounts_historicalgroup WHERE id = %s", [group.pk])
+        assert cursor.fetchone() == (1,)
+
+
+def test_every_function_looks_at_the_sessions_temporary_tables_last(db):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT proname, proconfig FROM pg_proc p WHERE pronamespace = 'public'::regnamespace AND NOT EXISTS ("
+            " SELECT 1 FROM pg_depend d WHERE d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e')"
+        )
+        found = dict(cursor.fetchall())
+    assert {"audit_track", "accounts_account_rules", "governance_permit_is_answered"} <= set(found)
+    assert {name for name, config in found.items() if config != [f"search_path={guards.SEARCH_PATH}"]} == set()
+
+
+def test_a_temporary_table_with_our_trigger_forges_no_history(tenant, because):
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TEMPORARY TABLE forgery (LIKE public.accounts_group) ON COMMIT DROP")
+    for history in ("accounts_historicalgroup", "accounts_historicalaccount"):
+        assert (
+            refused(
+                "CREATE TRIGGER forge AFTER INSERT ON forgery REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT"
+                f" EXECUTE FUNCTION public.audit_track('{history}', 'id')"
+            )
+            == NOT_ALLOWED
+        )
+
+
+def test_no_function_that_a_trigger_runs_can_be_hung_upon_another_table(db):
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT proname, has_function_privilege(current_user, oid, 'EXECUTE') FROM pg_proc"
+            " WHERE pronamespace = 'public'::regnamespace AND prorettype = 'trigger'::regtype"
+        )
+        found = dict(cursor.fetchall())
+    assert len(found) > 6
+    assert set(found.values()) == {False}

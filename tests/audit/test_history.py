@@ -1,6 +1,5 @@
 """The database writes the history, whoever writes the row: one row for each that changed, with its cause."""
 
-# ruff: noqa: PT012, S608  what is tried is a whole scope; the statements are made of constants
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -1,6 +1,5 @@
 """The journal says in one sentence why; it is found by what it speaks of, and it is cut into months."""
 
-# ruff: noqa: S608  names come from the catalogue
 from __future__ import annotations
 
 import datetime as dt

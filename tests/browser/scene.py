@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from accounts import expiry, findings, lifecycle, tenants
+from accounts import expiry, findings, tenants
 from accounts.models import Account, Finding, TenantKind
 from accounts.models.account import AccountState
 from accounts.models.user import RoleName, User
@@ -140,7 +140,9 @@ def _services(made: _Identities) -> None:
         {"schemas": [PATCH_URN], "Operations": [{"op": "Replace", "path": "active", "value": "True"}]},
     )
     made.place.idp.post("/Users", {"schemas": [], "userName": ""})
-    made.place.idp.patch("/Users/01930000-0000-7000-8000-000000000000", {"op": "replace", "path": "title", "value": "x"})
+    made.place.idp.patch(
+        "/Users/01930000-0000-7000-8000-000000000000", {"op": "replace", "path": "title", "value": "x"}
+    )
     made.place.idp.call("GET", "/Users", Authorization=f"Bearer {made.place.idp.token[:-6]}wrong0")
 
 

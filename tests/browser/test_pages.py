@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 # `django_db` makes the database; nothing here asks it: the pages do, in the threads of their server.
 pytestmark = [pytest.mark.browser, pytest.mark.django_db]
 
-SECURITY, OWNER, AUDITOR, ADMINISTRATOR = (LOGINS[one] for one in ("second security", "owner", "auditor", "administrator"))
+SECURITY, OWNER, AUDITOR, ADMINISTRATOR = (
+    LOGINS[one] for one in ("second security", "owner", "auditor", "administrator")
+)
 
 # What the navigation shows to security, with its addresses below the tenant.
 NAVIGATION = {
@@ -76,8 +78,8 @@ OUTSIDE = [
 ]
 
 
-def _measured(visitor: Visitor, path: str, *, status: int = 200) -> list[str]:
-    """What is wrong with a page, in both themes and three widths; nothing if all is well."""
+def _measured(visitor: Visitor, path: str, *, status: int = 200) -> str:
+    """What is wrong with a page, a line each: in both themes, on a desktop and a phone, and whether it fits 320 px."""
     wrong: list[str] = []
     for theme in THEMES:
         found = visitor.open(path, theme=theme)
@@ -85,11 +87,13 @@ def _measured(visitor: Visitor, path: str, *, status: int = 200) -> list[str]:
             wrong.append(f"status {found}")
         for width in (DESKTOP, PHONE, NARROW):
             visitor.resize(width)
-            wrong += [f"{theme} {width}: axe {one}" for one in visitor.violations()]
+            if width != NARROW:
+                wrong += [f"{theme} {width}: axe {one}" for one in visitor.violations()]
             wrong += [f"{theme} {width}: overflow {one}" for one in visitor.overflow()]
     # The browser itself remarks on the status of the page.
     expected = f"the server responded with a status of {status} "
-    return wrong + [one for one in visitor.complaints if status == 200 or expected not in one]
+    wrong += [one for one in visitor.complaints if status == 200 or expected not in one]
+    return "\n".join(wrong)
 
 
 def test_a_person_signs_in_and_out_by_the_page(browser_page: Callable[..., Visitor], scene: Scene) -> None:
@@ -117,7 +121,9 @@ def test_a_wrong_password_is_said_and_opens_nothing(browser_page: Callable[..., 
     assert "/login/" in visitor.page.url
 
 
-def test_the_pages_are_served_under_the_role_that_row_level_security_binds(browser_page: Callable[..., Visitor]) -> None:
+def test_the_pages_are_served_under_the_role_that_row_level_security_binds(
+    browser_page: Callable[..., Visitor],
+) -> None:
     visitor = browser_page()
     assert visitor.open("/readyz") == 200
     assert visitor.page.evaluate("() => JSON.parse(document.body.innerText).checks.database") == "ok"
@@ -149,7 +155,7 @@ def test_a_page_of_a_tenant_reads_for_everybody_and_fits(
 ) -> None:
     visitor = browser_page(storage_state=sessions(login))
     path = scene.path(where) if where in scene.pages else f"/t/{scene.slug}{where}"
-    assert _measured(visitor, path) == []
+    assert _measured(visitor, path) == ""
 
 
 @pytest.mark.parametrize(("login", "path", "status"), OUTSIDE)
@@ -157,7 +163,7 @@ def test_a_page_outside_of_the_tenants_pages_reads_for_everybody_and_fits(
     browser_page: Callable[..., Visitor], sessions: Callable[[str], Any], login: str | None, path: str, status: int
 ) -> None:
     visitor = browser_page(**({} if login is None else {"storage_state": sessions(login)}))
-    assert _measured(visitor, path, status=status) == []
+    assert _measured(visitor, path, status=status) == ""
 
 
 def test_the_menu_of_pages_opens_on_a_phone_and_leads_on(

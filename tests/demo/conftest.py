@@ -40,7 +40,7 @@ class Running:
         """Start it on a free port, and wait until it says that it serves."""
         command = [sys.executable, "-m", "demo.directory", "--port", "0", "--data", str(self.data)]
         with (self.data / "stderr.log").open("ab") as log:
-            self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)  # noqa: S603
+            self._process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True)
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         assert " serving http://" in line, (line, (self.data / "stderr.log").read_text())

@@ -211,7 +211,7 @@ def test_every_request_is_one_line_without_query_or_token(running: Any) -> None:
 
 def refused_start(*arguments: str) -> str:
     command = [sys.executable, "-m", "demo.directory", *arguments]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)  # noqa: S603
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
     assert ended.returncode == 2
     assert ended.stderr.count("\n") == 1, ended.stderr
     return ended.stderr

@@ -31,7 +31,13 @@ def a_person(place: Place, name: str, *, there: bool = True, **attributes: Any) 
 
 
 def a_service(
-    place: Place, name: str, *, purpose: str, expires_at: dt.datetime, environment: str = "production", **attributes: Any
+    place: Place,
+    name: str,
+    *,
+    purpose: str,
+    expires_at: dt.datetime,
+    environment: str = "production",
+    **attributes: Any,
 ) -> str:
     """A service account made by the directory, pending until its owner accepts. Returns the SCIM id here."""
     nhi = {
@@ -54,7 +60,9 @@ def _both(
 def account_of(place: Place, scim_id: str) -> Account:
     """The account behind a resource of that system."""
     with scope(tenant=place.idp.tenant.pk):
-        account: Account | None = Shadow.objects.select_related("account__tenant", "account__identity").get(pk=scim_id).account
+        account: Account | None = (
+            Shadow.objects.select_related("account__tenant", "account__identity").get(pk=scim_id).account
+        )
     assert account is not None
     return account
 

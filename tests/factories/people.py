@@ -17,7 +17,9 @@ if TYPE_CHECKING:
 PASSWORD = "quiet harbour lamp 41"
 
 
-def a_login(account: Account, *names: RoleName, at: dt.datetime, display_name: str = "", since: dt.timedelta = LONG_AGO) -> User:
+def a_login(
+    account: Account, *names: RoleName, at: dt.datetime, display_name: str = "", since: dt.timedelta = LONG_AGO
+) -> User:
     """A sign-in with `PASSWORD` for the person behind an account, with roles in its tenant since long ago.
 
     Needs a scope of that tenant with a cause. The account is linked to the identity of the sign-in.

@@ -66,9 +66,7 @@ class Idp:
         content_type = named.pop("Content-Type", "application/scim+json")
         data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
         sent = {"Authorization": f"Bearer {self.token}", **named}
-        return Reply.of(
-            self.client.generic(method, f"{BASE}{path}", data, content_type=content_type, headers=sent)
-        )
+        return Reply.of(self.client.generic(method, f"{BASE}{path}", data, content_type=content_type, headers=sent))
 
     def get(self, path: str, **headers: str) -> Reply:
         """Read."""

@@ -29,7 +29,9 @@ class Place:
     remote: dict[str, str] = field(default_factory=dict)
 
 
-def a_place(tenant: Tenant, name: str, directory: FakeDirectory, *, canary: str, domain: str = "larkfield.example", **how: Any) -> Place:
+def a_place(
+    tenant: Tenant, name: str, directory: FakeDirectory, *, canary: str, domain: str = "larkfield.example", **how: Any
+) -> Place:
     """A system with a token, and a connection that reads that directory."""
     idp = connect(tenant, name)
     with scope(tenant=tenant.pk, cause=a_cause(actor="p.lindqvist", reason="CHG-204")):

@@ -3,7 +3,6 @@
 They go past the verbs on purpose: what is tried is the database alone.
 """
 
-# ruff: noqa: PT012  what is refused may be refused at the end
 from __future__ import annotations
 
 import datetime as dt

@@ -1,6 +1,5 @@
 """The catalogue of the database, walked: every table isolates its tenants, or stands here with a reason."""
 
-# ruff: noqa: S608  names come from the catalogue
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any

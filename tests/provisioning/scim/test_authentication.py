@@ -134,9 +134,7 @@ PLACES = {
     "a name": lambda secret: {"body": a_user(**{secret: "x"})},
     "inside": lambda secret: {"body": a_user(name={"givenName": f"x {secret} y"})},
     "password": lambda secret: {"body": a_user(password=secret)},
-    "escaped": lambda secret: {
-        "raw": ('{"userName": "' + "".join(f"\\u{ord(c):04x}" for c in secret) + '"}').encode()
-    },
+    "escaped": lambda secret: {"raw": ('{"userName": "' + "".join(f"\\u{ord(c):04x}" for c in secret) + '"}').encode()},
     "broken": lambda secret: {"raw": b'{"userName": "' + secret.encode()},
     "bad bytes": lambda secret: {"raw": b"\xff\xfe" + secret.encode()},
 }

@@ -566,9 +566,11 @@ def test_a_wrong_method_answers_405_and_says_which_are_right(
 
 @pytest.mark.parametrize("path", ["/Users/", "/Groups/", "/Schemas/", "/ServiceProviderConfig/", "/Users/.search/"])
 def test_a_slash_at_the_end_is_tolerated(idp: Idp, path: str) -> None:
-    answer = idp.call("POST", path, {"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]}) if (
-        "search" in path
-    ) else idp.get(path)
+    answer = (
+        idp.call("POST", path, {"schemas": ["urn:ietf:params:scim:api:messages:2.0:SearchRequest"]})
+        if ("search" in path)
+        else idp.get(path)
+    )
     assert answer.status == 200
 
 
