@@ -30,3 +30,6 @@ urlpatterns = [
     # API.
     path("api/v1/", include("governance.api.urls")),
 ]
+
+# Below the API a wrong address is answered in JSON, elsewhere by a page.
+handler404 = "governance.api.errors.not_found"

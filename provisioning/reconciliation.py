@@ -375,21 +375,18 @@ def _not_measured(system: System, connection: Connection | None, *, at: datetime
     last = connection.last_complete_at if connection else None
     if connection is not None and last is not None and at - last <= goal:
         return None
+    since = f"last read completely {last:%Y-%m-%d %H:%M} UTC" if last else "never read completely"
     stage, why = _why(connection)
     return Wrong(
         kind=FindingKind.NOT_MEASURED,
         key=not_measured_key(system.pk),
-        title=f"{system.name} is not measured, {_since(last)}: {why}",
+        title=f"{system.name} is not measured, {since}: {why}",
         severity=Severity.MEDIUM if connection is None else Severity.HIGH,
         system=system.pk,
         evidence={"last_complete_at": last.isoformat() if last else None, "why": why},
         due_at=(last or system.made_at) + goal + timedelta(days=1),
         stage=stage,
     )
-
-
-def _since(last: datetime | None) -> str:
-    return f"last read completely {last:%Y-%m-%d %H:%M} UTC" if last else "never read completely"
 
 
 def _why(connection: Connection | None) -> tuple[str, str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 from typing import TYPE_CHECKING
-from uuid import UUID
 
 import pytest
 from django.db import IntegrityError, transaction
@@ -16,6 +15,8 @@ from tests.factories import governance as make
 from tests.factories.words import written_from_here
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from accounts.models import Tenant
     from audit.models import Cause
 

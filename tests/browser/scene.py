@@ -1,6 +1,6 @@
 """A small company on one afternoon: what the pages show, all of it made by the doors of the product.
 
-Two directories tell us of their people over SCIM and are read back over SCIM; a third breaks down in its reading.
+Two directories tell us of their people over SCIM and are read back over SCIM; the readings of a third are not whole.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def build() -> Scene:
         people = identities.people
         _services(identities)
         _code(a_place(tenant, "GitHub", github, canary="roll-canary", freshness_minutes=240), scene)
-        _crm(a_place(tenant, "Old CRM", crm, canary="roll-canary", freshness_minutes=1440, page_size=5), crm)
+        _crm(a_place(tenant, "Old CRM", crm, canary="roll-canary", freshness_minutes=1440))
         read(identities.place)
         _campaign(scene, people)
         _deploy_comes_back(identities, scene)
@@ -123,7 +123,8 @@ def _identities(place: Place) -> _Identities:
 
 
 def _canary(place: Place) -> None:
-    place.idp.user("roll-canary", externalId=place.directory.user("roll-canary"), displayName="Roll canary")
+    remote = place.remote["roll-canary"] = place.directory.user("roll-canary", displayName="Roll canary")
+    place.idp.user("roll-canary", externalId=remote, displayName="Roll canary")
 
 
 def _services(made: _Identities) -> None:
@@ -165,12 +166,12 @@ def _code(place: Place, scene: Scene) -> None:
         }
 
 
-def _crm(place: Place, directory: FakeDirectory) -> None:
-    """It answers its first page, and nothing after it."""
+def _crm(place: Place) -> None:
+    """Somebody has ended the account that every reading must show: what it says of others can't be believed."""
     _canary(place)
     for name in ("Olga Petrova", "Marc Dubois", "Nils Holm", "Rosa Vidal", "Tim Keller", "Uma Patel", "Vera Lang"):
         a_person(place, name)
-    directory.bend = lambda asked, document: (500, {"detail": "broken"}) if asked.start > 1 else document
+    place.directory.delete(place.remote["roll-canary"])
     read(place)
 
 
