@@ -210,7 +210,7 @@ def create_account(*, sender: Sender, change: AccountChange, at: datetime) -> Ta
     """A new resource, correlated with an account that exists or with a new one. Raises `Conflict`, `BadValue`."""
     system = sender.system
     kind = _kind(change)
-    fields = _fields(change, kind=kind, default_expiry=at + timedelta(days=system.tenant.nhi_days))
+    fields = _fields(change, kind=kind, default_expiry=plans.default_expiry(days=system.tenant.nhi_days, at=at))
     refuse_taken(
         system=system, resource_type="User", name_key=fields["user_name_key"], external_id=change.external_id or ""
     )
@@ -455,7 +455,7 @@ def _wanted_fields(account: Account, change: AccountChange, shadow: Shadow, *, a
     Nor does the same word again: people may have set another expiry since it was said first.
     """
     kind = AccountKind(account.kind)
-    fields = _fields(change, kind=kind, default_expiry=at + timedelta(days=shadow.system.tenant.nhi_days))
+    fields = _fields(change, kind=kind, default_expiry=plans.default_expiry(days=shadow.system.tenant.nhi_days, at=at))
     path = _said(change, "expiresAt")
     if not path or authority.value_at(shadow.document, path) == authority.value_at(change.document, path):
         fields["expires_at"] = account.expires_at

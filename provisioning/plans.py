@@ -537,7 +537,12 @@ def new_expiry(account: Account, *, at: datetime) -> datetime | None:
     """The expiry with which an account comes back: the tenant's default for an NHI, none for a person."""
     if not account.is_nhi:
         return None if account.expires_at is None or account.expires_at <= at else account.expires_at
-    return at + timedelta(days=account.tenant.nhi_days)
+    return default_expiry(days=account.tenant.nhi_days, at=at)
+
+
+def default_expiry(*, days: int, at: datetime) -> datetime:
+    """The end of an account that names none: whole seconds, so that a directory that sends it back changes nothing."""
+    return at.replace(microsecond=0) + timedelta(days=days)
 
 
 def _add_members(plan: Plan, changes: list[PlannedChange], at: datetime) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import pytest
 from django.db import connection
+from django.test.utils import override_settings
 from pytest_django.live_server_helper import LiveServer
 
 from tests.browser import scene as company
@@ -85,12 +86,13 @@ def scene(chromium: str, django_db_setup: None, django_db_blocker: Any) -> Itera
 
 @pytest.fixture(scope="module")
 def server(scene: Scene) -> Iterator[str]:
-    """The address of the running product."""
-    running = LiveServer("127.0.0.1")
-    try:
-        yield str(running.url)
-    finally:
-        running.stop()
+    """The address of the running product. What it calls itself on its pages is a name that nothing resolves."""
+    with override_settings(ROLLCALL_PUBLIC_URL="https://rollcall.larkfield.example"):
+        running = LiveServer("127.0.0.1")
+        try:
+            yield str(running.url)
+        finally:
+            running.stop()
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from accounts import expiry, findings, tenants
 from accounts.models import Account, Finding, TenantKind
 from accounts.models.account import AccountState
 from accounts.models.user import RoleName, User
+from audit.models import CauseKind
 from audit.scope import scope
 from governance import approvals, campaigns, lines, reviews
 from governance.models.approval import Approval, ApprovalKind
@@ -21,7 +22,7 @@ from governance.models.campaign import Campaign, Review, ReviewState, Silence
 from provisioning import reconciliation
 from provisioning.models.plan import Plan, PlanState
 from tests.conftest import a_cause
-from tests.factories.accounts import a_person, a_service, account_of, answer_for
+from tests.factories.accounts import a_group, a_person, a_service, account_of, answer_for
 from tests.factories.people import a_login
 from tests.factories.scim import PATCH_URN
 from tests.factories.systems import Place, a_place, read
@@ -78,7 +79,7 @@ class Scene:
 def build() -> Scene:
     """Make everything, and say where it is. Takes some seconds; needs a database that may be written to for good."""
     scene = Scene(slug="larkfield")
-    with scope(cause=a_cause(actor="manage.py", reason="first start")):
+    with scope(cause=a_cause(kind=CauseKind.SETUP, actor="make_tenant", reason="first start")):
         tenant = tenants.make(
             slug=scene.slug, name="Larkfield Group", time_zone="Europe/Berlin", kind=TenantKind.ORGANISATION, at=now()
         )
@@ -110,15 +111,9 @@ class _Identities:
 def _identities(place: Place) -> _Identities:
     _canary(place)
     people = {name: account_of(place, a_person(place, name, title="Staff")) for name in _PEOPLE}
-    members = [{"value": place.remote[one.user_name]} for one in people.values()]
-    group = place.directory.group("Everybody", *[m["value"] for m in members])
-    ids = [str(r["id"]) for r in place.idp.get("/Users?count=100")["Resources"] if r["userName"] != "roll-canary"]
-    place.idp.group("Everybody", *ids, externalId=group)
-    with scope(tenant=place.idp.tenant.pk, cause=a_cause(actor="p.lindqvist", reason="first people")):
-        users = {
-            name: a_login(people[name], role, at=now(), display_name=people[name].user_name.partition("@")[0])
-            for name, role in _ROLES.items()
-        }
+    a_group(place, "Everybody", *[one.user_name for one in people.values()])
+    with scope(tenant=place.idp.tenant.pk, cause=a_cause(kind=CauseKind.SETUP, actor="setup", reason="first people")):
+        users = {name: a_login(people[name], role, at=now()) for name, role in _ROLES.items()}
     return _Identities(place=place, people=people, users=users)
 
 
@@ -134,6 +129,8 @@ def _services(made: _Identities) -> None:
         made.services[name] = scim_id
         if is_owned:
             answer_for(account_of(made.place, scim_id), owner, at=now())
+    a_group(made.place, "Shop operators", "svc-billing", "svc-mailer", "svc-deploy")
+    a_group(made.place, "Invoice store writers", "svc-billing")
     # What a provider really sends: a capital, and a text where a truth value belongs.
     made.place.idp.call(
         "PATCH",
@@ -179,7 +176,10 @@ def _campaign(scene: Scene, people: dict[str, Account]) -> None:
     """A recertification, half done."""
     security = User.objects.get(username="l.chen")
     owner = User.objects.get(username="a.ruiz")
-    with scope(tenant=scene.tenant_id, cause=a_cause(actor="l.chen", reason="the quarter's recertification")):
+    with scope(
+        tenant=scene.tenant_id,
+        cause=a_cause(kind=CauseKind.PAGE, actor="l.chen", reason="the quarter's recertification"),
+    ):
         campaign = campaigns.draft(
             tenant=people["Lena Chen"].tenant, user=security, name="Q4 service accounts",
             query=lines.Query(kinds=("service",)), deadline=now() + 9 * DAY, silence=Silence.SUSPEND, at=now(),
@@ -191,7 +191,7 @@ def _campaign(scene: Scene, people: dict[str, Account]) -> None:
         )  # fmt: skip
         waiting = list(Review.objects.filter(campaign=campaign, state=ReviewState.WAITING).select_related("account"))
     by_name = {line.account.user_name: line for line in waiting}
-    with scope(tenant=scene.tenant_id, cause=a_cause(actor="a.ruiz", reason="recertification")):
+    with scope(tenant=scene.tenant_id, cause=a_cause(kind=CauseKind.PAGE, actor="a.ruiz", reason="recertification")):
         reviews.certify(review=by_name["svc-billing"], user=owner, reason="runs every night", at=now())
         reviews.revoke(review=by_name["svc-search"], user=owner, reason="its project has ended", at=now())
     scene.pages |= {
@@ -212,10 +212,10 @@ def _deploy_comes_back(made: _Identities, scene: Scene) -> None:
             f"/Users/{scim_id}",
             {"schemas": [PATCH_URN], "Operations": [{"op": "Replace", "path": "active", "value": "True"}]},
         )
-    with scope(tenant=scene.tenant_id, cause=a_cause(actor="sweep", reason="due")):
+    with scope(tenant=scene.tenant_id, cause=a_cause(kind=CauseKind.TASK, actor="sweep", reason="due")):
         approvals.open_for_plans(at=now())
         question = Approval.objects.get(kind=ApprovalKind.REACTIVATION, account=account)
-    with scope(tenant=scene.tenant_id, cause=a_cause(actor="l.chen", reason="restore drill")):
+    with scope(tenant=scene.tenant_id, cause=a_cause(kind=CauseKind.PAGE, actor="l.chen", reason="restore drill")):
         approvals.answer(
             approval=question, user=made.users["Lena Chen"], is_yes=True, reason="restore drill, CHG-131", at=now()
         )
@@ -240,14 +240,14 @@ def _lost(made: _Identities, directory: FakeDirectory) -> None:
 
 def _evening(scene: Scene) -> None:
     """What the clock does: expiries are told, freshness is watched, somebody is offered an account and suspended."""
-    with scope(tenant=scene.tenant_id, cause=a_cause(actor="sweep", reason="due")):
+    with scope(tenant=scene.tenant_id, cause=a_cause(kind=CauseKind.TASK, actor="sweep", reason="due")):
         expiry.tell(at=now())
         reconciliation.watch_freshness(at=now())
         finding = Finding.objects.filter(account__isnull=False).order_by("-severity", "id").first()
         person = User.objects.get(username="a.ruiz")
         active = Account.objects.get(user_name="svc-billing", state=AccountState.ACTIVE)
     assert finding is not None
-    with scope(tenant=scene.tenant_id, cause=a_cause(actor="l.chen", reason="looks into it")):
+    with scope(tenant=scene.tenant_id, cause=a_cause(kind=CauseKind.PAGE, actor="l.chen", reason="looks into it")):
         findings.assign(finding=finding, to=User.objects.get(username="l.chen"))
     with scope(tenant=scene.tenant_id):
         campaigns_known = Campaign.objects.count()

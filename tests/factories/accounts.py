@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from accounts import ownership
+from audit.models import CauseKind
 from audit.scope import scope
 from provisioning.models import Shadow
 from provisioning.scim.metadata.catalogue import NHI_URN
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from tests.factories.systems import Place
 
 
-def a_person(place: Place, name: str, *, there: bool = True, **attributes: Any) -> str:
+def a_person(place: Place, name: str, **attributes: Any) -> str:
     """A person whom the directory holds and has told us of. `name` is "Given Family"; returns the SCIM id here."""
     given, _, family = name.partition(" ")
     user_name = f"{given[0]}.{family}".lower() + f"@{place.domain}"
@@ -27,7 +28,7 @@ def a_person(place: Place, name: str, *, there: bool = True, **attributes: Any) 
         "emails": [{"value": user_name, "type": "work", "primary": True}],
         **attributes,
     }
-    return _both(place, user_name, said, there=there)
+    return _both(place, user_name, said)
 
 
 def a_service(
@@ -49,12 +50,17 @@ def a_service(
     return _both(place, name, {"displayName": name, **attributes}, here={NHI_URN: nhi})
 
 
-def _both(
-    place: Place, user_name: str, said: dict[str, Any], *, here: dict[str, Any] | None = None, there: bool = True
-) -> str:
-    remote = place.directory.user(user_name, **said) if there else f"gone-{user_name}"
+def _both(place: Place, user_name: str, said: dict[str, Any], *, here: dict[str, Any] | None = None) -> str:
+    remote = place.directory.user(user_name, **said)
     place.remote[user_name] = remote
-    return place.idp.user(user_name, externalId=remote, **said, **(here or {}))
+    place.here[user_name] = place.idp.user(user_name, externalId=remote, **said, **(here or {}))
+    return place.here[user_name]
+
+
+def a_group(place: Place, name: str, *members: str) -> str:
+    """A group of these user names, on both sides. Returns its SCIM id here."""
+    remote = place.directory.group(name, *[place.remote[one] for one in members])
+    return place.idp.group(name, *[place.here[one] for one in members], externalId=remote)
 
 
 def account_of(place: Place, scim_id: str) -> Account:
@@ -69,5 +75,5 @@ def account_of(place: Place, scim_id: str) -> Account:
 
 def answer_for(account: Account, owner: Account, *, at: dt.datetime, reason: str = "mine") -> None:
     """Somebody is offered an account and accepts it, as themselves."""
-    with scope(tenant=account.tenant_id, cause=a_cause(actor=owner.user_name)):
+    with scope(tenant=account.tenant_id, cause=a_cause(kind=CauseKind.PAGE, actor=owner.user_name, reason=reason)):
         ownership.accept(ownership=ownership.offer(account=account, owner=owner, at=at), at=at, reason=reason)

@@ -42,12 +42,12 @@ class Reply:
         return self.body[name]
 
     @classmethod
-    def of(cls, response: HttpResponse) -> Reply:
-        """The answer, which must be SCIM and never HTML."""
+    def of(cls, response: HttpResponse, *, is_bodiless: bool = False) -> Reply:
+        """The answer, which must be SCIM, never HTML, and never empty if it refuses."""
         content = response.content
         assert response.headers["Content-Type"] == "application/scim+json", response.headers
         body = json.loads(content) if content else None
-        assert response.status_code < 400 or body["status"] == str(response.status_code)
+        assert is_bodiless or response.status_code < 400 or body["status"] == str(response.status_code)
         return cls(response.status_code, body, dict(response.headers))
 
 
@@ -66,7 +66,8 @@ class Idp:
         content_type = named.pop("Content-Type", "application/scim+json")
         data = raw if raw is not None else b"" if body is None else json.dumps(body).encode()
         sent = {"Authorization": f"Bearer {self.token}", **named}
-        return Reply.of(self.client.generic(method, f"{BASE}{path}", data, content_type=content_type, headers=sent))
+        answer = self.client.generic(method, f"{BASE}{path}", data, content_type=content_type, headers=sent)
+        return Reply.of(answer, is_bodiless=method == "HEAD")
 
     def get(self, path: str, **headers: str) -> Reply:
         """Read."""

@@ -6,6 +6,7 @@ import datetime as dt
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from audit.models import CauseKind
 from audit.scope import scope
 from provisioning import reconciliation, systems
 from provisioning.models import Run
@@ -21,12 +22,16 @@ SLICES = 50
 
 @dataclass
 class Place:
-    """One directory: what it holds (`directory`), and how it speaks to us (`idp`). `remote` is its ids by user name."""
+    """One directory: what it holds (`directory`), and how it speaks to us (`idp`).
+
+    `remote` is its own ids by user name, `here` the SCIM ids that we gave.
+    """
 
     idp: Idp
     directory: FakeDirectory
     domain: str
     remote: dict[str, str] = field(default_factory=dict)
+    here: dict[str, str] = field(default_factory=dict)
 
 
 def a_place(
@@ -34,7 +39,7 @@ def a_place(
 ) -> Place:
     """A system with a token, and a connection that reads that directory."""
     idp = connect(tenant, name)
-    with scope(tenant=tenant.pk, cause=a_cause(actor="p.lindqvist", reason="CHG-204")):
+    with scope(tenant=tenant.pk, cause=a_cause(kind=CauseKind.PAGE, actor="p.lindqvist", reason="CHG-204")):
         systems.connect(
             system=idp.system,
             base_url=directory.url,
@@ -49,7 +54,7 @@ def a_place(
 def read(place: Place, *, started_by: str = "sweep") -> Run:
     """One whole reading, from the first page to its close."""
     tenant = place.idp.tenant.pk
-    with scope(tenant=tenant, cause=a_cause(actor=started_by, reason="a reading is due")):
+    with scope(tenant=tenant, cause=a_cause(kind=CauseKind.TASK, actor=started_by, reason="a reading is due")):
         run = reconciliation.start(system=place.idp.system, started_by=started_by, at=dt.datetime.now(dt.UTC))
     for _ in range(SLICES):
         if reconciliation.advance(tenant=tenant, run_id=run.pk, clock=lambda: dt.datetime.now(dt.UTC)):

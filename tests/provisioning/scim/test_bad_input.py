@@ -70,7 +70,7 @@ TEXTS = {
     "too long": "a" * 5000,
     "blank": "  ",
     "number": 7,
-    "list": ["x"],
+    "list": ["x", "y"],
     "object": {"x": "y"},
     "boolean": True,
 }
@@ -133,12 +133,12 @@ def assert_refused(answer: Reply) -> None:
         assert answer["scimType"] in SCIM_TYPES
 
 
-@pytest.mark.parametrize("raw", BROKEN.values(), ids=BROKEN)
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_a_broken_body_is_refused_by_every_method(idp: Idp, ids: dict[str, str], address: str, raw: bytes) -> None:
+def test_a_broken_body_is_refused_by_every_method(idp: Idp, ids: dict[str, str], address: str) -> None:
     before = state(idp)
-    for method in ("POST", "PUT", "PATCH"):
-        assert_refused(idp.call(method, address.format(**ids), raw=raw))
+    for raw in BROKEN.values():
+        for method in ("POST", "PUT", "PATCH"):
+            assert_refused(idp.call(method, address.format(**ids), raw=raw))
     assert state(idp) == before
 
 
@@ -164,14 +164,12 @@ def test_a_name_that_no_page_can_show_is_refused(idp: Idp, ids: dict[str, str], 
     assert state(idp) == before
 
 
-@pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
 @pytest.mark.parametrize("address", ADDRESSES)
-def test_a_strange_query_is_never_a_server_error(idp: Idp, ids: dict[str, str], address: str, query: str) -> None:
-    for method in ("GET", "HEAD", "DELETE"):
-        if method == "DELETE" and "{" in address:
-            continue
-        answer = idp.call(method, f"{address.format(**ids)}?{query}")
-        assert answer.status < 500 or answer.status == 501, answer
+def test_a_strange_query_is_never_a_server_error(idp: Idp, ids: dict[str, str], address: str) -> None:
+    for query in QUERIES:
+        for method in ("GET", "HEAD") if "{" in address else ("GET", "HEAD", "DELETE"):
+            answer = idp.call(method, f"{address.format(**ids)}?{query}")
+            assert answer.status < 500 or answer.status == 501, (method, query, answer)
 
 
 @pytest.mark.parametrize(
