@@ -245,7 +245,8 @@ CELERY_ACCEPT_CONTENT = ["json"]
 # Minute ticks: each task looks for due rows, so a tick that is lost costs a minute and nothing else.
 _SWEEP = float(_number("ROLLCALL_SWEEP_SECONDS", default=15, least=1, most=3600))
 CELERY_BEAT_SCHEDULE = {
-    name: {"task": name, "schedule": seconds}
+    # A tick that waited longer than its interval in the queue is dropped: the next one does its work.
+    name: {"task": name, "schedule": seconds, "options": {"expires": seconds}}
     for name, seconds in {
         "accounts.tasks.sweep_expiry": 60.0,
         "provisioning.tasks.reconcile_due": _SWEEP,

@@ -469,11 +469,16 @@ def _mark(changes: Collection[PlannedChange], result: PlannedChange.Result, *, d
     PlannedChange.objects.filter(pk__in=[c.pk for c in changes]).update(result=result, detail=detail[:400], done_at=at)
 
 
+def _seen_at(plan: Plan) -> datetime:
+    """Since when a newer word counts: the reading's begin, for what was said while it ran was not in it."""
+    return plan.run.started_at if plan.run is not None else plan.asked_at
+
+
 def _deprovision(plan: Plan, changes: list[PlannedChange], at: datetime) -> None:
     # Something newer was decided: the directory said otherwise since the plan was frozen.
     newer = set(
         Shadow.objects.filter(
-            system=plan.system, account__in=[c.account_id for c in changes], changed_at__gt=plan.asked_at,
+            system=plan.system, account__in=[c.account_id for c in changes], changed_at__gt=_seen_at(plan),
             ended_at__isnull=True, wants_active=True,
         ).values_list("account_id", flat=True)
     )  # fmt: skip
@@ -501,7 +506,7 @@ def _remove_members(plan: Plan, changes: list[PlannedChange], at: datetime) -> N
         since = dict(live.values_list("origin_ref", "since"))
         gone = [c for c in these if c.member_ref not in since]
         # Something newer was decided: the directory put them in since the plan was frozen.
-        newer = [c for c in these if c.member_ref in since and since[c.member_ref] > plan.asked_at]
+        newer = [c for c in these if c.member_ref in since and since[c.member_ref] > _seen_at(plan)]
         todo = [c for c in these if c.member_ref in since and c not in newer]
         who = [memberships.Member(ref=c.member_ref, account=c.account_id) for c in todo if c.member_ref is not None]
         if ended := memberships.remove(group=group, system=plan.system, refs=[m.ref for m in who], at=at):

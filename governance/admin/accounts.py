@@ -227,9 +227,11 @@ def end(request: PageRequest, pk: UUID) -> HttpResponse:
 def release(request: PageRequest, pk: UUID, hold: UUID) -> HttpResponse:
     """Release one hold."""
     found = get_object_or_404(Hold.objects.select_related("account"), pk=hold, account=pk)
+    # The directory's last word: somebody released who was never active yet is active if it says so.
+    wanted = Shadow.objects.filter(account=pk, ended_at__isnull=True, wants_active=True).exists()
 
     def do(cleaned: dict[str, Any]) -> str:
-        account = lifecycle.release(hold=found, reason=cleaned["reason"], at=request.at)
+        account = lifecycle.release(hold=found, reason=cleaned["reason"], wanted_active=wanted, at=request.at)
         return _("Released. %(name)s is %(state)s.") % {
             "name": account.user_name, "state": account.get_state_display(),
         }  # fmt: skip

@@ -34,6 +34,7 @@ from provisioning.scim.errors import (
     ScimError,
     internal,
     invalid_syntax,
+    invalid_value,
     method_not_allowed,
     not_implemented,
     too_large,
@@ -83,6 +84,7 @@ class Receiver(frame.SCIMView):
     at: datetime
     base: str
     raw: bytes = b""
+    query: dict[str, list[str]]
     early: ScimError | None = None
     refused: ScimError | None = None
     attempt: Attempt | None = None
@@ -92,7 +94,7 @@ class Receiver(frame.SCIMView):
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Answer one request. Whatever happens, the answer is a SCIM body."""
         asked: Any = request
-        self.at = asked.at
+        self.at, self.query = asked.at, {}
         try:
             self.base = base_url(request)
             self.caller = authenticate(request, at=self.at, path=self.shown_path())
@@ -178,12 +180,13 @@ class Receiver(frame.SCIMView):
             self.raw = request.body
             refuse_credentials(request, self.caller, self.raw)
             self.caller.demand(TokenMay.READ)
+            self.query = _parameters(request)
 
         self._prepared(prepare)
         token = self.caller.token
         with scope(tenant=token.tenant_id):
             self._framed(request, args, kwargs, settle=False)
-            note = self.refused.record if self.refused else "filter" if "filter" in request.GET else ""
+            note = self.refused.record if self.refused else "filter" if "filter" in self.query else ""
             systems.record_read(
                 token=token, method=request.method or "", path=self.shown_path(), status=self.answer.status, note=note
             )
@@ -218,6 +221,7 @@ class Receiver(frame.SCIMView):
         attempt.digest = recording.keyed_digest(attempt.method, attempt.path, self.raw)
         refuse_credentials(request, self.caller, self.raw)
         self.caller.demand(TokenMay.WRITE)
+        self.query = _parameters(request)
         attempt.key = recording.read_key(request.headers.get("Idempotency-Key"))
         self.read_body(request, attempt)
 
@@ -274,6 +278,17 @@ class Receiver(frame.SCIMView):
         attempt.refused(error, outcome=Outcome.PARKED)
         with self._scope(attempt):
             recording.insert(attempt, self.answer, milliseconds=_since(started))
+
+
+def _parameters(request: HttpRequest) -> dict[str, list[str]]:
+    """The query, each parameter with its values. Raises invalidValue for what nobody can mean."""
+    try:
+        found = {name: [str(value) for value in values] for name, values in request.GET.lists()}
+    except SuspiciousOperation:
+        raise invalid_value("The address has too many parameters.") from None
+    if any("\x00" in text for name, values in found.items() for text in (name, *values)):
+        raise invalid_value("A parameter has a NUL character.")
+    return found
 
 
 def _since(started: float) -> int:

@@ -35,13 +35,6 @@ class ResourceReceiver(Receiver):
 
     resource_type: ClassVar[ResourceType]
 
-    def parameters(self) -> dict[str, list[str]]:
-        """The query, each parameter with its values. Raises invalidFilter for what no database can compare."""
-        found = {name: [str(value) for value in values] for name, values in self.request.GET.lists()}
-        if any("\x00" in value for values in found.values() for value in values):
-            raise invalid_filter("A parameter has a NUL character.")
-        return found
-
     def page(self, listing: Listing) -> Answer:
         """One page as a ListResponse (RFC 7644 section 3.4.2): one count, one page, whatever their size."""
         try:
@@ -103,15 +96,15 @@ class ResourceView(ResourceReceiver):
         return effects.resource(self._asked(earlier.pk), shadow, status=earlier.status)
 
     def _asked(self, exchange_id: Any) -> Asked:
-        system, parameters = self.caller.system, self.parameters()
+        system = self.caller.system
         people = systems.requesters(system=system, at=self.at)
         return Asked(
             sender=Sender(system=system, asked_by=system.name, exchange_id=exchange_id, requesters=frozenset(people)),
             resource_type=self.resource_type,
             at=self.at,
             base=self.base,
-            projection=read_projection(parameters, self.resource_type),
-            is_projected=any(name.lower() in _PROJECTING for name in parameters),
+            projection=read_projection(self.query, self.resource_type),
+            is_projected=any(name.lower() in _PROJECTING for name in self.query),
             id=path_id(self.kwargs.get(self.lookup_url_kwarg)),
             if_match=self.request.headers.get("If-Match"),
         )
@@ -134,7 +127,7 @@ class ResourceView(ResourceReceiver):
         return shadow
 
     def _one(self, text: str) -> Answer:
-        projection = read_projection(self.parameters(), self.resource_type)
+        projection = read_projection(self.query, self.resource_type)
         shadow = self._living(text)
         around = gather([shadow], system=self.caller.system, projection=projection, base=self.base)
         tag = version(shadow, around, at=self.at)
@@ -146,7 +139,7 @@ class ResourceView(ResourceReceiver):
         return Answer(status=200, body=body, headers=headers)
 
     def _many(self) -> Answer:
-        return self.page(read_listing(self.parameters(), self.resource_type))
+        return self.page(read_listing(self.query, self.resource_type))
 
 
 class UsersView(ResourceView, frame.UsersView):
@@ -198,7 +191,7 @@ class DiscoveryReceiver(Receiver):
         """The answer, unless a filter is asked for, which is forbidden."""
 
         def answer() -> Answer:
-            if any(name.lower() == "filter" for name in self.request.GET):
+            if any(name.lower() == "filter" for name in self.query):
                 raise forbidden("Discovery can't be filtered.")
             return Answer(status=200, body=make())
 

@@ -182,6 +182,7 @@ def browser_page(browser: Any, server: str) -> Iterator[Callable[..., Visitor]]:
 
     def open_one(login: str | None = None, **options: Any) -> Visitor:
         context = browser.new_context(locale="en-GB", timezone_id="UTC", **options)
+        context.set_default_timeout(10_000)
         contexts.append(context)
         visitor = Visitor(context.new_page(), server)
         if login is not None:
