@@ -36,23 +36,24 @@ _AXE = """async (tags) => (await axe.run(document, {
 })).violations.map((v) => `${v.id}: ${v.nodes.slice(0, 3).map((n) => n.target.join(" ")).join(" | ")}`)"""
 
 
-def _go_without(reason: str) -> NoReturn:
+def _go_without(reason: str, config: pytest.Config) -> NoReturn:
     if os.environ.get("ROLLCALL_REQUIRE_ALL") == "1":
         pytest.fail(f"browser tests can't run: {reason}")
-    print(f"\nNOTICE: BROWSER TESTS ARE SKIPPED: {reason}", file=sys.stderr)
+    with config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
+        print(f"\nNOTICE: BROWSER TESTS ARE SKIPPED: {reason}", file=sys.stderr)
     pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")
-def chromium() -> str:
+def chromium(pytestconfig: pytest.Config) -> str:
     """The system's Chromium. Without it, or without playwright, the tests are skipped with a loud line, or fail."""
     try:
         import playwright.sync_api  # noqa: F401, PLC0415  it is in the lock for the browser alone
     except ImportError:
-        _go_without("playwright is not installed: make test EXTRAS=browser")
+        _go_without("playwright is not installed: make test EXTRAS=browser", pytestconfig)
     found = shutil.which("chromium") or shutil.which("chromium-browser")
     if found is None:
-        _go_without("there is no Chromium: install it (Debian, Ubuntu: apt install chromium)")
+        _go_without("there is no Chromium: install it (Debian, Ubuntu: apt install chromium)", pytestconfig)
     return found
 
 
