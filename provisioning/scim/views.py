@@ -83,7 +83,7 @@ class ResourceView(ResourceReceiver):
 
     def read_body(self, request: HttpRequest, attempt: Attempt) -> None:
         """The body's JSON; its digest is of the value, so that a repeat may order its members as it likes."""
-        if attempt.method not in _BODIES:
+        if attempt.method not in _BODIES or attempt.method.lower() not in self.http_method_names:
             return
         self.body = load(self.raw, content_type=request.headers.get("Content-Type"))
         attempt.digest = recording.keyed_digest(attempt.method, attempt.path, recording.canonical(self.body))

@@ -1,6 +1,7 @@
 """Keys sort by the time they were made."""
 
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -39,5 +40,24 @@ def test_the_floor_is_below_every_key_of_its_millisecond_and_above_those_before(
     assert uuid7_floor(5_000) < uuid7() < uuid7_floor(5_001)
 
 
-def test_keys_of_one_millisecond_differ():
-    assert len({uuid7() for _ in range(10_000)}) == 10_000
+def test_keys_of_one_process_sort_as_they_were_made_also_within_a_millisecond(monkeypatch):
+    made = [uuid7() for _ in range(10_000)]
+    assert made == sorted(set(made))
+    monkeypatch.setattr("audit.keys.time.time_ns", lambda: 7_000 * 1_000_000)
+    made = [uuid7() for _ in range(10_000)]
+    assert made == sorted(set(made))
+    assert {key.int >> 80 for key in made} == {7_000}
+    assert {key.version for key in made} == {7}
+
+
+def test_threads_never_make_one_key_twice(monkeypatch):
+    monkeypatch.setattr("audit.keys.time.time_ns", lambda: 8_000 * 1_000_000)
+    with ThreadPoolExecutor(max_workers=8) as pool:
+        made = [key for keys in pool.map(lambda _: [uuid7() for _ in range(500)], range(8)) for key in keys]
+    assert len(set(made)) == 4_000
+
+
+def test_a_clock_that_was_set_back_is_believed(monkeypatch):
+    for milliseconds in (9_000, 5_000, 9_000):
+        monkeypatch.setattr("audit.keys.time.time_ns", lambda ms=milliseconds: ms * 1_000_000)
+        assert uuid7().int >> 80 == milliseconds

@@ -120,13 +120,18 @@ class Visitor:
     def __post_init__(self) -> None:
         self.page.on("console", self._heard)
         self.page.on("pageerror", lambda error: self.complaints.append(f"script: {error}"))
-        self.page.on("requestfailed", lambda request: self.complaints.append(f"not loaded: {request.url}"))
+        self.page.on("requestfailed", self._failed)
         self.page.on("request", self._asked)
 
     def _heard(self, message: Any) -> None:
         # Violations of the content security policy are console errors too.
         if message.type in {"error", "warning"}:
             self.complaints.append(f"console: {message.text}")
+
+    def _failed(self, request: Any) -> None:
+        # A live list asks on its own; leaving its page cuts it off.
+        if request.failure != "net::ERR_ABORTED":
+            self.complaints.append(f"not loaded: {request.url} ({request.failure})")
 
     def _asked(self, request: Any) -> None:
         if not request.url.startswith((self.server, "data:")):
@@ -171,7 +176,7 @@ class Visitor:
 
 
 def _axe_source() -> str:
-    import axe_playwright_python  # noqa: PLC0415  see `chromium`
+    import axe_playwright_python  # type: ignore[import-untyped]  # noqa: PLC0415  see `chromium`
 
     return Path(axe_playwright_python.__file__).with_name("axe.min.js").read_text(encoding="utf-8")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from accounts import expiry, findings, tenants
 from accounts.models import Account, Finding, TenantKind
-from accounts.models.account import AccountState
+from accounts.models.account import AccountKind, AccountState
 from accounts.models.user import RoleName, User
 from audit.models import CauseKind
 from audit.scope import scope
@@ -182,7 +182,7 @@ def _campaign(scene: Scene, people: dict[str, Account]) -> None:
     ):
         campaign = campaigns.draft(
             tenant=people["Lena Chen"].tenant, user=security, name="Q4 service accounts",
-            query=lines.Query(kinds=("service",)), deadline=now() + 9 * DAY, silence=Silence.SUSPEND, at=now(),
+            query=lines.Query(kinds=(AccountKind.SERVICE,)), deadline=now() + 9 * DAY, silence=Silence.SUSPEND, at=now(),
         )  # fmt: skip
         campaigns.launch(campaign=campaign, user=security, at=now())
         campaigns.draft(
