@@ -113,7 +113,7 @@ def _timeline(account: Account) -> list[dict[str, Any]]:
 def _off(account: Account) -> dict[str, str]:
     """Why each verb is off, where it is."""
     ended = account.state in {AccountState.DEPROVISIONED, AccountState.ARCHIVED}
-    off = {}
+    off = dict.fromkeys(("end", "renew", "offer", "suspend", "ask"), "")
     if ended:
         off["end"] = off["renew"] = off["offer"] = _("it has ended")
         off["suspend"] = _("it has ended: only a security hold can be placed on it")
