@@ -25,7 +25,7 @@ _BANDS = {
 }
 _CLOUD_BANDS = ("past", "past", "1", "7", "14", "14", "14", "30", "30", "30")
 _LABS_BANDS = ("past", "1", "7", "14", "30", "30")
-_OWNER_BANDS = {"svc-edi-outbound-staging": "30", "svc-customs-gateway-dev": "7"}
+_OWNER_BANDS = {"svc-edi-outbound-staging": "30", "svc-customs-gateway-development": "7"}
 
 
 class _Draft:

@@ -1,6 +1,6 @@
 """What runs at Halyard without a person: the non-human identities, with their purposes. Data only.
 
-A name stands for one account per environment: bare in production, with `-staging` or `-dev` elsewhere.
+A name stands for one account per environment: bare in production, with `-staging` or `-development` elsewhere.
 """
 
 from typing import NamedTuple

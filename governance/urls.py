@@ -13,7 +13,7 @@ urlpatterns = [
     path("readyz", health.readyz, name="readyz"),
     # SCIM: its token says which tenant. Whatever lies beside it is answered in SCIM too, never in HTML.
     path("scim/v2/", include("provisioning.scim.urls")),
-    re_path(r"^scim/", NowhereView.as_view()),
+    re_path(r"^scim(?:/|$)", NowhereView.as_view()),
     # Getting in and out: no tenant.
     path("", sign_in.chooser, name="chooser"),
     path("login/", sign_in.SignIn.as_view(), name="login"),
@@ -33,3 +33,6 @@ urlpatterns = [
 
 # Below the API a wrong address is answered in JSON, elsewhere by a page.
 handler404 = "governance.api.errors.not_found"
+# Below /scim they are SCIM errors; elsewhere the pages of the frame.
+handler400 = "provisioning.scim.views.bad_request"
+handler500 = "provisioning.scim.views.server_error"

@@ -7,6 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.apps import apps
+from django.contrib.contenttypes.management import create_contenttypes
+from django.contrib.contenttypes.models import ContentType
 from django.db import connection, connections
 from django.db.backends.signals import connection_created
 
@@ -41,6 +44,10 @@ def _flush_as_owner(handle: Any) -> Any:
             cursor.execute("RESET ROLE; SET rollcall.erasure = '1'")
             try:
                 handle(self, **{**options, "inhibit_post_migrate": True})
+                # As the owner: the application may read content types, and nothing more.
+                ContentType.objects.clear_cache()
+                for config in apps.get_app_configs():
+                    create_contenttypes(config, verbosity=0)
             finally:
                 cursor.execute(f"RESET rollcall.erasure; SET ROLE {APP_ROLE}")
 
@@ -59,6 +66,13 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
     yield
     connection_created.disconnect(dispatch_uid="rollcall.tests.role")
     with django_db_blocker.unblock():
+        connections.close_all()
+        # A live server's thread may still hold its connection; the database could not be dropped then.
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
         connections.close_all()
 
 

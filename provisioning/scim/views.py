@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from django.db import DataError
 from django.http import HttpRequest, HttpResponse
+from django.views import defaults
 from django_scim import views as frame
 
 from provisioning import systems
@@ -14,7 +15,7 @@ from provisioning.models.shadow import Shadow
 from provisioning.scim import effects, recording
 from provisioning.scim.answers import Answer, refusal
 from provisioning.scim.effects import Asked, Done
-from provisioning.scim.errors import ScimError, forbidden, invalid_filter, not_found
+from provisioning.scim.errors import forbidden, internal, invalid_filter, invalid_value, not_found
 from provisioning.scim.keeping import kept_patch, kept_resource
 from provisioning.scim.listing import find
 from provisioning.scim.metadata import discovery
@@ -255,6 +256,17 @@ class NowhereView(Receiver):
     get = post = put = patch = delete = options = trace = http_method_not_allowed = _nowhere
 
 
-def refuse(error: ScimError) -> HttpResponse:
-    """A refusal for whoever answers below `/scim/` before a view could, such as the handler of a wrong host."""
-    return refusal(error).http()
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    """`handler400` of all addresses: what Django refuses before a view runs (a wrong host) is SCIM below `/scim`."""
+    if not _is_ours(request):
+        return defaults.bad_request(request, exception)
+    return refusal(invalid_value("The request names no host of this server, or can't be read.")).http()
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """`handler500` of all addresses."""
+    return refusal(internal()).http() if _is_ours(request) else defaults.server_error(request)
+
+
+def _is_ours(request: HttpRequest) -> bool:
+    return request.path == "/scim" or request.path.startswith("/scim/")

@@ -148,7 +148,7 @@ def test_the_owner_who_signs_in_owns_eight_machines_and_two_end_soon(company: Co
     assert len(own) == 8
     assert {machine.user_name for machine in own if machine.is_due} == {
         "svc-edi-outbound-staging",
-        "svc-customs-gateway-dev",
+        "svc-customs-gateway-development",
     }
 
 

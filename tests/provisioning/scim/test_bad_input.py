@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+from django.urls import include, path
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.models import Account
 from audit.scope import scope
 from provisioning.models.shadow import Shadow
+from provisioning.scim import views
 from provisioning.scim.metadata.catalogue import NHI_URN, USER_URN
 from provisioning.scim.metadata.discovery import MAX_BODY_BYTES
 from tests.factories.scim import PATCH_URN, SEARCH_URN, a_group, a_user
@@ -210,9 +213,39 @@ def test_a_patch_has_at_most_a_thousand_operations(idp: Idp, ids: dict[str, str]
     assert idp.patch(f"/Users/{ids['user']}", *[one] * operations).status == (200 if operations == 1000 else 413)
 
 
-def test_a_wrong_host_is_no_way_around(idp: Idp) -> None:
-    answer = idp.get("/Users", X_Forwarded_Host="evil.example", Forwarded="host=evil.example")
-    assert answer.status == 200
+def test_a_forwarded_host_is_not_believed(idp: Idp) -> None:
+    answer = idp.post("/Users", a_user(), X_Forwarded_Host="evil.example", Forwarded="host=evil.example")
+    assert answer["meta"]["location"].startswith("http://testserver/scim/v2/Users/")
+
+
+@pytest.fixture
+def handlers(settings: Any) -> None:
+    """The error handlers of all addresses are those of the receiver."""
+    module = ModuleType("addresses")
+    module.__dict__.update(
+        urlpatterns=[path("scim/v2/", include("provisioning.scim.urls")), path("else/", views.NowhereView.as_view())],
+        handler400=views.bad_request,
+        handler500=views.server_error,
+    )
+    settings.ROOT_URLCONF = module
+    settings.MIDDLEWARE = ["django.middleware.common.CommonMiddleware"]
+
+
+@pytest.mark.usefixtures("handlers")
+def test_what_django_refuses_before_a_view_runs_is_scim_too(idp: Idp) -> None:
+    answer = idp.get("/Users", Host="evil.example")
+    assert_refused(answer)
+    assert answer["scimType"] == "invalidValue"
+    assert idp.client.get("/else/", headers={"Host": "evil.example"}).headers["Content-Type"].startswith("text/html")
+
+
+@pytest.mark.usefixtures("handlers")
+def test_what_breaks_before_a_view_runs_is_scim_too(idp: Idp) -> None:
+    # Without `TenantMiddleware` a request has no clock, and so breaks outside of the view.
+    idp.client.raise_request_exception = False
+    answer = idp.get("/Users")
+    assert answer.status == 500
+    assert answer["detail"]
 
 
 JSON = st.recursive(
