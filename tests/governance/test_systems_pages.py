@@ -243,7 +243,7 @@ def test_a_token_is_shown_once_and_kept_by_no_page_message_or_session(admin: Cli
     answer = admin.post(world.url("system-token"), token_form(world.token.pk))
     (text,) = set(TOKEN.findall(answer.content.decode()))
     assert answer.headers["Cache-Control"] == "no-store"
-    secret = text.rsplit("_", 1)[-1]
+    secret = text.split("_", 2)[2]
     for name in (*READS, "system-token"):
         assert secret not in admin.get(world.url(name)).content.decode()
     assert secret not in json.dumps(dict(admin.session.items()))
