@@ -224,27 +224,66 @@ def test_an_ended_account_comes_back_with_an_unused_permit_of_its_epoch_which_is
     assert [(h.history_type, h.cause_id) for h in permit.history.all()] == [("~", because.pk), ("+", because.pk)]
 
 
+def of_an_earlier_epoch() -> tuple[Account, Permit]:
+    account = rows.ended()
+    left_over, used = rows.permit(account=account), rows.permit(account=account)
+    bring_back(account, used)()
+    Account.objects.filter(pk=account.pk).update(state="deprovisioned", epoch=2)
+    return account, left_over
+
+
+def of_another_account() -> tuple[Account, Permit]:
+    return rows.ended(), rows.permit(account=rows.ended())
+
+
+def with_a_permit(**values: Any) -> Callable[[], tuple[Account, Permit]]:
+    def make() -> tuple[Account, Permit]:
+        account = rows.ended(epoch=2)
+        return account, rows.permit(account=account, **values)
+
+    return make
+
+
 @pytest.mark.parametrize("state", ["active", "suspended", "pending"])
 @pytest.mark.parametrize(
-    "permit",
+    "prepared",
     [
-        pytest.param(lambda account: None, id="without a permit"),
-        pytest.param(lambda account: rows.permit(account=account, epoch=1), id="of an earlier epoch"),
-        pytest.param(lambda account: rows.permit(account=account, epoch=3), id="of a later epoch"),
-        pytest.param(lambda account: rows.permit(account=account, used_at=NOW), id="used"),
-        pytest.param(
-            lambda account: rows.permit(account=account, until=NOW - dt.timedelta(seconds=1)), id="past its end"
-        ),
-        pytest.param(lambda account: rows.permit(account=rows.ended(epoch=2)), id="of another account"),
-        pytest.param(
-            lambda account: rows.permit(account=account, act="execute_plan", plan_id=uuid7(), plan_hash="d" * 64),
-            id="for another act",
-        ),
+        pytest.param(lambda: (rows.ended(), None), id="without a permit"),
+        pytest.param(of_an_earlier_epoch, id="of an earlier epoch"),
+        pytest.param(with_a_permit(used_at=NOW), id="used"),
+        pytest.param(with_a_permit(until=NOW - dt.timedelta(seconds=1)), id="past its end"),
+        pytest.param(of_another_account, id="of another account"),
     ],
 )
-def test_an_ended_account_does_not_come_back(because, state, permit):
+def test_an_ended_account_does_not_come_back_with_a_permit(because, state, prepared):
+    account, permit = prepared()
+    assert broken_by(bring_back(account, permit, state=state)) == "RC003"
+
+
+def test_a_permit_is_only_for_an_ending_that_has_happened(because):
     account = rows.ended(epoch=2)
-    assert broken_by(bring_back(account, permit(account), state=state)) == "RC003"
+    for epoch in (0, 1, 3):
+        assert broken_by(lambda e=epoch: rows.permit(account=account, epoch=e)) == "RC018"
+
+
+@pytest.mark.parametrize(
+    "exception",
+    [
+        pytest.param({"kind": "finding"}, id="of another kind"),
+        pytest.param({"starts_at": NOW + dt.timedelta(hours=1), "until": LATER + dt.timedelta(days=1)}, id="to come"),
+        pytest.param({"starts_at": EARLIER, "until": NOW - dt.timedelta(seconds=1)}, id="past its end"),
+        pytest.param({"ended_at": NOW - dt.timedelta(seconds=1)}, id="ended early"),
+        pytest.param({"until": LATER - dt.timedelta(seconds=1)}, id="that ends before the permit"),
+    ],
+)
+def test_an_exception_gives_no_permit(because, exception):
+    assert broken_by(lambda: rows.permit(exception=rows.exception(**exception))) == "RC019"
+
+
+def test_an_exception_of_another_account_or_for_a_plan_gives_no_permit(because):
+    assert broken_by(lambda: rows.permit(exception=rows.exception(account=rows.account()))) == "RC019"
+    plan = {"act": "execute_plan", "plan_id": uuid7(), "plan_hash": "d" * 64}
+    assert broken_by(lambda: rows.permit(**plan)) == "RC019"
 
 
 def test_a_permit_brings_back_once(because):
@@ -336,6 +375,32 @@ def test_ending_an_account_begins_exactly_the_next_epoch(because, state, epoch):
     assert this.update(state="deprovisioned", epoch=2) == 1
 
 
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_an_account_that_was_ever_active_begins_the_next_epoch_from_pending_too(because, epoch):
+    account = rows.account(state="pending", was_active=True, epoch=1)
+    this = Account.objects.filter(pk=account.pk)
+    assert broken_by(lambda: this.update(state="deprovisioned", epoch=epoch)) == "RC012"
+    assert this.update(state="deprovisioned", epoch=2) == 1
+
+
+@pytest.mark.parametrize("state", ["pending", "active", "suspended", "deprovisioned"])
+def test_the_epoch_counts_endings_and_nothing_else(because, state):
+    account = rows.ended(epoch=2) if state == "deprovisioned" else rows.account(state=state, was_active=True, epoch=2)
+    assert broken_by(lambda: Account.objects.filter(pk=account.pk).update(epoch=3)) == "RC011"
+
+
+@pytest.mark.parametrize("state", ["pending", "active", "suspended"])
+def test_only_an_ended_account_is_archived(because, state):
+    account = rows.account(state=state, was_active=True)
+    assert broken_by(lambda: Account.objects.filter(pk=account.pk).update(state="archived")) == "RC010"
+
+
+def test_an_active_person_does_not_turn_into_a_non_human_account_without_an_owner(because):
+    account = rows.account(state="active")
+    into = {"kind": "service", "purpose": "deploys", "expires_at": LATER}
+    assert broken_by(lambda: Account.objects.filter(pk=account.pk).update(**into)) == "RC015"
+
+
 def test_that_an_account_was_active_is_never_forgotten(because):
     account = rows.account(state="suspended", was_active=True)
     assert broken_by(lambda: Account.objects.filter(pk=account.pk).update(was_active=False)) == "RC013"
@@ -411,6 +476,8 @@ def test_what_a_permit_permits_never_changes(because, change):
     assert broken_by(lambda: Permit.objects.filter(pk=permit.pk).update(**values)) == "RC017"
 
 
-def test_a_permit_may_end_earlier(because):
+def test_a_permit_may_end_earlier_and_never_later(because):
     permit = rows.permit()
+    later = LATER + dt.timedelta(seconds=1)
+    assert broken_by(lambda: Permit.objects.filter(pk=permit.pk).update(until=later)) == "RC017"
     assert Permit.objects.filter(pk=permit.pk).update(until=EARLIER) == 1
