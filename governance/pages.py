@@ -4,7 +4,7 @@ The middleware has found the tenant, the person and their roles before a view ru
 """
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
@@ -206,3 +206,38 @@ def window(request: HttpRequest, rows: QuerySet[M], *, size: int = PAGE_SIZE) ->
         next=_address(request, number + 1) if has_more and number < LAST_PAGE else "",
         is_cut=has_more and number == LAST_PAGE,
     )
+
+
+def said_facts(facts: Mapping[str, Any], *, besides: Collection[str] = ()) -> list[tuple[str, Any]]:
+    """Frozen facts (plain JSON) as pairs for a list of facts: instants as instants, lists as words.
+
+    One level of grouping is opened; what is empty says nothing, and `besides` are shown in their own place.
+    """
+    pairs: list[tuple[str, Any]] = []
+    for name, value in facts.items():
+        if name in besides:
+            continue
+        inner = value.items() if isinstance(value, Mapping) else [(name, value)]
+        pairs += [(k.replace("_", " "), said) for k, one in inner if k not in besides and (said := _said(one)) != ""]
+    return pairs
+
+
+_LABELS = ("title", "name", "group", "label", "user_name")
+
+
+def _said(value: Any) -> Any:
+    if isinstance(value, bool):
+        return _("yes") if value else _("no")
+    if isinstance(value, list):
+        words = [
+            next((str(v[k]) for k in _LABELS if v.get(k)), "") if isinstance(v, Mapping) else str(v) for v in value
+        ]
+        return ", ".join(w for w in words if w)
+    if value is None or isinstance(value, Mapping):
+        return ""
+    if isinstance(value, str) and _INSTANT.match(value):
+        return datetime.fromisoformat(value)
+    return value
+
+
+_INSTANT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from accounts.rules import Refused, Word
 from governance import approvals as door
 from governance.models.approval import Answer, Approval, ApprovalState
-from governance.pages import Ask, NumberedForm, PageRequest, ReasonForm, ask, page, window
+from governance.pages import Ask, NumberedForm, PageRequest, ReasonForm, ask, page, said_facts, window
 from governance.rules import may_answer
 from provisioning.models.plan import Plan, PlanKind, PlanState
 from provisioning.plans import PlanChanged
@@ -43,31 +43,6 @@ def plans(request: PageRequest) -> HttpResponse:
         "pages/plans.html",
         {"window": window(request, rows), "states": PlanState.choices, "chosen": request.GET.get("state", "")},
     )
-
-
-def _facts(approval: Approval) -> list[tuple[str, Any]]:
-    """The frozen facts as pairs for a list; lists as sentences, what is empty left out."""
-    pairs: list[tuple[str, Any]] = []
-    for name, value in approval.facts.items():
-        if name in SHOWN_ELSEWHERE:
-            continue
-        inner = value.items() if isinstance(value, dict) else [(name, value)]
-        pairs += [(key.replace("_", " "), text) for key, one in inner if (text := _said(one)) != ""]
-    return pairs
-
-
-def _said(value: Any) -> str:
-    """One fact as text; what is empty or too deep for a line says nothing here."""
-    if isinstance(value, bool):
-        return _("yes") if value else _("no")
-    if isinstance(value, list):
-        return ", ".join(
-            str(v.get("title") or v.get("name") or v.get("group") or v.get("label") or "")
-            if isinstance(v, dict)
-            else str(v)
-            for v in value
-        )
-    return "" if value is None or isinstance(value, dict) else str(value)
 
 
 def _heading(plan: Plan, count: int) -> tuple[str, str]:
@@ -104,7 +79,7 @@ def plan(request: PageRequest, pk: UUID) -> HttpResponse:
             "yes_label": _("Approve") if not yes else _("Approve as the second person"),
             "ruling": may_answer(request.user, approval, at=request.at) if approval else None,
             "is_waiting": found.state in PLAN_WAITS,
-            "facts": _facts(approval) if approval else [],
+            "facts": said_facts(approval.facts, besides=SHOWN_ELSEWHERE) if approval else [],
             "heading": heading,
             "answer": answer,
             "change_count": count,
@@ -141,7 +116,7 @@ def approval(request: PageRequest, pk: UUID) -> HttpResponse:
             "approval": found,
             "answers": answers,
             "yes": sum(a.is_yes for a in answers),
-            "facts": _facts(found),
+            "facts": said_facts(found.facts, besides=SHOWN_ELSEWHERE),
             "ruling": may_answer(request.user, found, at=request.at),
         },
     )
@@ -174,7 +149,7 @@ def _answer(request: PageRequest, pk: UUID, *, is_yes: bool) -> HttpResponse:
         title=found.title,
         button=_approve_label(count) if is_yes else _("Reject"),
         keep=back,
-        facts=_facts(found),
+        facts=said_facts(found.facts, besides=SHOWN_ELSEWHERE),
         consequences=[
             _("%(needs)d people must say yes; you answer once.") % {"needs": found.needs},
             _("It is carried out with the last yes, at once."),

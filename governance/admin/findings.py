@@ -14,7 +14,7 @@ from accounts.models.finding import Finding, FindingKind
 from accounts.rules import Word
 from accounts.states import FINDING_LIVE, FINDING_OPEN
 from audit.journal import timeline
-from governance.pages import Ask, PageRequest, ask, page, window
+from governance.pages import Ask, PageRequest, ask, page, said_facts, window
 
 CLOSES: dict[str, str] = {
     FindingKind.STATUS_DIFFERS: "a complete reading shows both sides equal",
@@ -65,7 +65,7 @@ def finding(request: PageRequest, pk: UUID) -> HttpResponse:
         {
             "finding": found,
             "closes": CLOSES.get(found.kind, _("somebody handles it")),
-            "evidence": [(k.replace("_", " "), v) for k, v in found.evidence.items()],
+            "evidence": said_facts(found.evidence, besides=frozenset({"run"})),
             "entries": timeline(kind="finding", subject_id=str(found.pk))[:50],
             "is_live": found.state in FINDING_LIVE,
         },

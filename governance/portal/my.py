@@ -17,7 +17,7 @@ from accounts.models.ownership import Ownership, OwnershipState
 from accounts.rules import Refused, Word
 from governance import reviews as door
 from governance.models.campaign import Review, ReviewDecision, ReviewState
-from governance.pages import Ask, PageRequest, ask, page
+from governance.pages import Ask, PageRequest, ask, page, said_facts
 from provisioning.models.shadow import Shadow
 
 BATCH = 12
@@ -125,7 +125,7 @@ def review(request: PageRequest, pk: UUID) -> HttpResponse:
             "line": line,
             "number": waiting.index(line.pk) + 1 if line.pk in waiting else None,
             "of": len(waiting),
-            "evidence": [(k.replace("_", " "), v) for k, v in line.evidence.items() if v not in (None, "", [], {})],
+            "evidence": said_facts(line.evidence, besides=frozenset({"purpose"})),
             "decisions": ReviewDecision.objects.filter(review=line),
         },
     )

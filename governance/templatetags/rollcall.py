@@ -91,6 +91,12 @@ def when(context: Context, instant: datetime | None, never: Any = "") -> SafeStr
 
 
 @register.simple_tag(takes_context=True)
+def said(context: Context, value: Any) -> Any:
+    """One fact: an instant as `when` says it, anything else as it is."""
+    return when(context, value) if isinstance(value, datetime) else value
+
+
+@register.simple_tag(takes_context=True)
 def as_of(context: Context, instant: datetime | None = None) -> SafeString:
     """When what is shown was so: UTC, and the tenant's own time."""
     shown = (instant or context.get("at") or datetime.now(UTC)).astimezone(UTC)
