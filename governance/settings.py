@@ -244,6 +244,9 @@ CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 # Minute ticks: each task looks for due rows, so a tick that is lost costs a minute and nothing else.
 _SWEEP = float(_number("ROLLCALL_SWEEP_SECONDS", default=15, least=1, most=3600))
+# In memory: rows are the queue, so a clock that forgets its last ticks loses nothing, and leaves no file whose
+# format and names depend on the machine's dbm.
+CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
 CELERY_BEAT_SCHEDULE = {
     # A tick that waited longer than its interval in the queue is dropped: the next one does its work.
     name: {"task": name, "schedule": seconds, "options": {"expires": seconds}}

@@ -144,7 +144,7 @@ def _services(plan: _Plan, environment: Mapping[str, str]) -> list[Service]:
         "-l",
         "INFO",
     )
-    commands["beat"] = (*celery, "beat", "-l", "INFO", "-s", str(plan.state.path / "celerybeat-schedule"))
+    commands["beat"] = (*celery, "beat", "-l", "INFO")
     pooled = {"ROLLCALL_POOL": "1", **environment}  # threads share connections; Celery's processes need no pool
     return [
         Service(

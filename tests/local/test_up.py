@@ -286,8 +286,14 @@ def test_on_servers_of_somebody_else_there_is_no_demo_and_the_first_administrato
         assert given["ROLLCALL_TOKEN_KEY"] == product.state.secrets().token_key
         assert "ROLLCALL_DEMO_DIRECTORY_URL" not in given
         assert not product.state.demo_file.exists()
-        kept = {path.name for path in product.state.path.iterdir()} - {"celerybeat-schedule"}  # written a little later
-        assert kept == {"lock", "logs", "mail", "ports.json", "secrets.json", "static"}
+        assert {path.name for path in product.state.path.iterdir()} == {
+            "lock",
+            "logs",
+            "mail",
+            "ports.json",
+            "secrets.json",
+            "static",
+        }
         assert running.end() == 0
 
 
