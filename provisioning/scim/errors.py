@@ -98,6 +98,11 @@ def invalid_value(detail: str) -> ScimError:
     return ScimError(400, "invalidValue", detail)
 
 
+def invalid_cursor() -> ScimError:
+    """400: the cursor is none of ours, or of another list (RFC 9865 section 2.1)."""
+    return ScimError(400, "invalidCursor", "The cursor is not of this list: begin again with an empty one.")
+
+
 def invalid_versions(detail: str) -> ScimError:
     """400: this protocol version is not spoken here."""
     return ScimError(400, "invalidVers", detail)

@@ -1,6 +1,8 @@
 """A list in SQL: scope first, then the filter, one count, one page. No row is read that is not answered."""
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,8 +16,9 @@ from accounts.models.group import Membership, Origin
 from accounts.models.system import System
 from provisioning.changes import fold
 from provisioning.models.shadow import Shadow
-from provisioning.scim.errors import ScimError, invalid_filter, invalid_value
-from provisioning.scim.filters.nodes import Scalar
+from provisioning.scim.cursors import cursor_after, read_cursor
+from provisioning.scim.errors import ScimError, invalid_cursor, invalid_filter, invalid_value
+from provisioning.scim.filters.nodes import Scalar, to_text
 from provisioning.scim.filters.query import Column, key_column, to_q
 from provisioning.scim.metadata.catalogue import GROUP, NHI_URN
 from provisioning.scim.metadata.schema import Ref, ResourceType
@@ -30,14 +33,39 @@ _EVERY = Q(pk__isnull=False)
 _FIRST = "jsonb_path_query_first"
 
 
-def find(listing: Listing, *, system: System, resource_type: ResourceType, at: datetime) -> tuple[int, list[Shadow]]:
-    """How many resources match, and the page of them that was asked for. Raises invalidFilter, invalidValue."""
+@dataclass(frozen=True, kw_only=True)
+class Found:
+    """How many resources match, the page of them that was asked for, and where the next one begins, if one does."""
+
+    total: int
+    shadows: list[Shadow]
+    next_cursor: str | None = None
+
+
+def find(listing: Listing, *, system: System, resource_type: ResourceType, at: datetime) -> Found:
+    """The page of a list. Raises invalidFilter, invalidValue, invalidCursor."""
     found = living(system).filter(resource_type=resource_type.name)
     if listing.filter is not None:
         found = found.filter(to_q(listing.filter, columns(system, resource_type, at=at)))
-    found = _ordered(found, listing.sort)
+    key = _key(listing.sort)
     total = found.count()
-    return total, list(found[listing.page.slice]) if listing.page.count else []
+    page = listing.page
+    if page.cursor is None:
+        return Found(total=total, shadows=list(_ordered(found, key)[page.slice]) if page.count else [])
+    name = _name(listing, system, resource_type)
+    if page.cursor:
+        found = _following(found, key, read_cursor(page.cursor, of=name))
+    # One more than asked for says whether there is a next page: its cursor is left out on the last one only.
+    shadows = list(_ordered(found, key)[: page.count + 1]) if page.count else []
+    has_more, shadows = len(shadows) > page.count, shadows[: page.count]
+    cursor = cursor_after(shadows[-1].pk, of=name) if has_more else None
+    return Found(total=total, shadows=shadows, next_cursor=cursor)
+
+
+def _name(listing: Listing, system: System, resource_type: ResourceType) -> str:
+    """What makes a list the same list: a cursor of one fits no other."""
+    sort = (listing.sort.ref.path, listing.sort.descending) if listing.sort else ()
+    return json.dumps([str(system.pk), resource_type.name, listing.filter and to_text(listing.filter), sort])
 
 
 def columns(system: System, resource_type: ResourceType, *, at: datetime) -> Mapping[str, Column]:
@@ -133,17 +161,55 @@ _SORTED: Mapping[str, Expression | F] = {
     f"{NHI_URN}:kind".lower(): F("account__kind"),
     f"{NHI_URN}:expiresat".lower(): F("account__expires_at"),
 }
+_NEVER_ABSENT = frozenset({"id", "username", "meta.created", "meta.lastmodified", "meta.resourcetype"})
 
 
-def _ordered(found: QuerySet[Shadow], sort: Sort | None) -> QuerySet[Shadow]:
-    """By id, which is by age, unless a sort was asked for (RFC 7644 section 3.4.2.3)."""
+@dataclass(frozen=True, kw_only=True)
+class _Key:
+    """What a list is sorted by before its ids; `nullable` if a resource may have no such value."""
+
+    expression: Expression | F
+    descending: bool
+    nullable: bool
+
+
+def _key(sort: Sort | None) -> _Key | None:
+    """The order that was asked for (RFC 7644 section 3.4.2.3); without one a list goes by id, which is by age."""
     if sort is None:
+        return None
+    path = sort.ref.path.lower()
+    expression = _SORTED.get(path) or _stored(sort.ref)
+    return _Key(expression=expression, descending=sort.descending, nullable=path not in _NEVER_ABSENT)
+
+
+def _ordered(found: QuerySet[Shadow], key: _Key | None) -> QuerySet[Shadow]:
+    """Absent values come last, or first when descending."""
+    if key is None:
         return found.order_by("pk")
-    key = _SORTED.get(sort.ref.path.lower()) or _stored(sort.ref)
-    order = OrderBy(
-        key, descending=sort.descending, nulls_first=sort.descending or None, nulls_last=not sort.descending or None
-    )
+    first, last = key.nullable and key.descending, key.nullable and not key.descending
+    order = OrderBy(key.expression, descending=key.descending, nulls_first=first or None, nulls_last=last or None)
     return found.order_by(order, "pk")
+
+
+def _following(found: QuerySet[Shadow], key: _Key | None, last: UUID) -> QuerySet[Shadow]:
+    """What comes after a resource, by its value of today: a range of the index, at any depth.
+
+    Raises invalidCursor if there never was such a resource.
+    """
+    if key is None:
+        return found.filter(pk__gt=last)
+    values = Shadow.objects.filter(pk=last).annotate(sort_key=key.expression).values_list("sort_key", flat=True)
+    if not values:
+        raise invalid_cursor()
+    value, absent = values[0], Q(sort_key__isnull=True)
+    found = found.annotate(sort_key=key.expression)
+    if value is None:
+        rest = Q(absent, pk__gt=last)
+        return found.filter(rest | ~absent if key.descending else rest)
+    beyond, from_here = ("lt", "lte") if key.descending else ("gt", "gte")
+    # The first condition is implied by the second; PostgreSQL can use an index for it alone.
+    rest = Q(**{f"sort_key__{from_here}": value}) & (Q(**{f"sort_key__{beyond}": value}) | Q(pk__gt=last))
+    return found.filter(rest | absent if key.nullable and not key.descending else rest)
 
 
 def _stored(ref: Ref) -> Expression | F:

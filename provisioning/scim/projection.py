@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from provisioning.scim.errors import invalid_filter, invalid_syntax, invalid_value
+from provisioning.scim.errors import invalid_cursor, invalid_filter, invalid_syntax, invalid_value
 from provisioning.scim.filters.grammar import parse_filter
 from provisioning.scim.filters.nodes import Node
 from provisioning.scim.metadata.discovery import DEFAULT_PAGE, MAX_PAGE
@@ -20,16 +20,21 @@ SEARCH_REQUEST_URN = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 MAX_NAMES = 200
 # Past this no list of ours goes; larger numbers are lowered to it, so that no offset overflows in the database.
 MAX_START = 2**31 - 1
-_SINGLE = frozenset({"filter", "startindex", "count", "sortby", "sortorder"})
+_SINGLE = frozenset({"filter", "startindex", "count", "cursor", "sortby", "sortorder"})
 _WHOLE = re.compile(r"-?[0-9]{1,18}", re.ASCII)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Page:
-    """`start` is counted from 1; `count` is 0 to 1,000, where 0 asks for the total alone."""
+    """`start` is counted from 1; `count` is 0 to 1,000, where 0 asks for the total alone.
+
+    `cursor` is None for pages by index, empty for the first page by cursor, and otherwise what came with the page
+    before (RFC 9865).
+    """
 
     start: int = 1
     count: int = DEFAULT_PAGE
+    cursor: str | None = None
 
     @property
     def slice(self) -> slice:
@@ -160,12 +165,18 @@ def read_page(parameters: Mapping[str, Any]) -> Page:
     """The page that `startIndex` and `count` ask for. A start below 1 is 1, a count below 0 is 0, over 1,000 is 1,000.
 
     `parameters` maps names to a string, a JSON value or a list of strings (as a `QueryDict` does with `lists()`).
-    Raises invalidValue for what is no whole number.
+    Raises invalidValue for what is no whole number, and for a place in the list that is said in two ways.
     """
     given = _lowered(parameters)
     start = _number(given.get("startindex"), default=1, name="startIndex")
-    count = _number(given.get("count"), default=DEFAULT_PAGE, name="count")
-    return Page(start=min(max(start, 1), MAX_START), count=min(max(count, 0), MAX_PAGE))
+    count = min(max(_number(given.get("count"), default=DEFAULT_PAGE, name="count"), 0), MAX_PAGE)
+    if "cursor" not in given:
+        return Page(start=min(max(start, 1), MAX_START), count=count)
+    if "startindex" in given:
+        raise invalid_value("Give startIndex or cursor, not both.")
+    if not isinstance(given["cursor"], str):
+        raise invalid_cursor()
+    return Page(count=count, cursor=given["cursor"])
 
 
 def read_sort(parameters: Mapping[str, Any], resource_type: ResourceType) -> Sort | None:

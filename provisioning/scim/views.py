@@ -39,11 +39,16 @@ class ResourceReceiver(Receiver):
     def page(self, listing: Listing) -> Answer:
         """One page as a ListResponse (RFC 7644 section 3.4.2): one count, one page, whatever their size."""
         try:
-            total, shadows = find(listing, system=self.caller.system, resource_type=self.resource_type, at=self.at)
+            found = find(listing, system=self.caller.system, resource_type=self.resource_type, at=self.at)
         except DataError:
             raise invalid_filter("The filter compares what can't be compared.") from None
-        resources = self.render(shadows, listing.projection)
-        return Answer(status=200, body=discovery.list_response(resources, total=total, start=listing.page.start))
+        resources = self.render(found.shadows, listing.projection)
+        body = discovery.list_response(resources, total=found.total, start=listing.page.start)
+        if listing.page.cursor is not None:
+            del body["startIndex"]
+        if found.next_cursor is not None:
+            body["nextCursor"] = found.next_cursor
+        return Answer(status=200, body=body)
 
     def render(self, shadows: Collection[Shadow], projection: Projection) -> list[dict[str, Any]]:
         """A page of resources."""

@@ -113,7 +113,7 @@ def service_provider_config_json(
         "sort": {"supported": sort},
         "etag": {"supported": etag},
         "pagination": {
-            "cursor": False,
+            "cursor": True,
             "index": True,
             "defaultPaginationMethod": "index",
             "defaultPageSize": DEFAULT_PAGE,

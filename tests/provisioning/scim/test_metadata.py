@@ -159,7 +159,7 @@ def test_the_configuration_has_what_strict_clients_read() -> None:
         {"supported": True},
     )
     assert config["pagination"]["index"] is True
-    assert config["pagination"]["cursor"] is False
+    assert config["pagination"]["cursor"] is True
     assert [scheme["type"] for scheme in config["authenticationSchemes"]] == ["oauthbearertoken"]
     assert config["documentationUri"] == "https://docs.example/"
     assert service_provider_config_json(BASE)["etag"] == {"supported": False}
