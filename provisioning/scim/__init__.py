@@ -17,11 +17,12 @@ The only room that knows `django_scim` and camelCase. Its wire half has no model
     patch        .operations: read_patch(body, resource_type) -> Patch; .engine: apply(document, patch, resource_type) ->
                  PatchResult(document, said, coercions); .groups: apply_group(document, patch) ->
                  GroupPatchResult(document, said, member_steps, coercions), group_steps(operations, notes)
-    filters      .grammar: parse_filter(text, resource_type, notes=None) -> Node; .nodes: to_text(node); .evaluate:
+    filters      .grammar: parse_filter(text, resource_type, notes=None, *, beside=()) -> Node; .nodes: to_text(node); .evaluate:
                  matches(node, document) -> bool; .query: Column, key_column(lookup),
                  to_q(node, mapping, *, json_field="document") -> Q
-    projection   read_listing(parameters, resource_type, notes) -> Listing(page, projection, filter, sort), read_search(body,
-                 …), read_page, read_projection, read_sort; Projection.apply(resource), .wants(name), wants_members(p)
+    projection   read_listings(parameters, resource_types) -> a Listing(page, projection, filter, sort) for each type,
+                 read_search(body, …), read_page, read_projection, read_sort; Projection.apply(resource), .wants(name)
+    cursors      cursor_after(last, *, of), read_cursor(text, *, of)
 
 POST and PUT: `load`, `coerce_resource`, `normalise`, `account_change` or `group_change`. PATCH: `load`, `read_patch`,
 then `apply` on the kept document with `active` put back, then `account_change`; or `apply_group`, then `group_change`.

@@ -1,13 +1,13 @@
 """A list in SQL: scope first, then the filter, one count, one page. No row is read that is not answered."""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import CharField, F, Func, Q, QuerySet, Value
+from django.db.models import Case, CharField, F, Func, Q, QuerySet, Value, When
 from django.db.models.expressions import Expression, OrderBy
 from django.db.models.functions import Lower, NullIf
 
@@ -19,11 +19,11 @@ from provisioning.models.shadow import Shadow
 from provisioning.scim.cursors import cursor_after, read_cursor
 from provisioning.scim.errors import ScimError, invalid_cursor, invalid_filter, invalid_value
 from provisioning.scim.filters.nodes import Scalar, to_text
-from provisioning.scim.filters.query import Column, key_column, to_q
+from provisioning.scim.filters.query import Column, key_column, nothing, to_q
 from provisioning.scim.metadata.catalogue import GROUP, NHI_URN
 from provisioning.scim.metadata.schema import Ref, ResourceType
 from provisioning.scim.parsing.members import read_id
-from provisioning.scim.projection import Listing, Sort
+from provisioning.scim.projection import Listing
 from provisioning.scim.resources import living
 
 Decide = Callable[[str, Scalar], Q]
@@ -42,17 +42,15 @@ class Found:
     next_cursor: str | None = None
 
 
-def find(listing: Listing, *, system: System, resource_type: ResourceType, at: datetime) -> Found:
-    """The page of a list. Raises invalidFilter, invalidValue, invalidCursor."""
-    found = living(system).filter(resource_type=resource_type.name)
-    if listing.filter is not None:
-        found = found.filter(to_q(listing.filter, columns(system, resource_type, at=at)))
-    key = _key(listing.sort)
+def find(listings: Sequence[Listing], *, system: System, at: datetime) -> Found:
+    """The page of a list over the types of `listings`. Raises invalidFilter, invalidValue, invalidCursor."""
+    found = living(system).filter(_wanted(listings, system, at=at))
+    key = _key(listings)
     total = found.count()
-    page = listing.page
+    page = listings[0].page
     if page.cursor is None:
         return Found(total=total, shadows=list(_ordered(found, key)[page.slice]) if page.count else [])
-    name = _name(listing, system, resource_type)
+    name = _name(listings, system)
     if page.cursor:
         found = _following(found, key, read_cursor(page.cursor, of=name))
     # One more than asked for says whether there is a next page: its cursor is left out on the last one only.
@@ -62,10 +60,24 @@ def find(listing: Listing, *, system: System, resource_type: ResourceType, at: d
     return Found(total=total, shadows=shadows, next_cursor=cursor)
 
 
-def _name(listing: Listing, system: System, resource_type: ResourceType) -> str:
+def _wanted(listings: Sequence[Listing], system: System, *, at: datetime) -> Q:
+    wanted = nothing("pk")
+    for listing in listings:
+        resource_type = listing.projection.resource_type
+        of_type = Q(resource_type=resource_type.name)
+        if listing.filter is not None:
+            of_type &= to_q(listing.filter, columns(system, resource_type, at=at))
+        wanted |= of_type
+    return wanted
+
+
+def _name(listings: Sequence[Listing], system: System) -> str:
     """What makes a list the same list: a cursor of one fits no other."""
-    sort = (listing.sort.ref.path, listing.sort.descending) if listing.sort else ()
-    return json.dumps([str(system.pk), resource_type.name, listing.filter and to_text(listing.filter), sort])
+    parts: list[Any] = [str(system.pk)]
+    for one in listings:
+        sort = [one.sort.ref.path, one.sort.descending] if one.sort else None
+        parts.append([one.projection.resource_type.name, to_text(one.filter) if one.filter else None, sort])
+    return json.dumps(parts)
 
 
 def columns(system: System, resource_type: ResourceType, *, at: datetime) -> Mapping[str, Column]:
@@ -173,13 +185,18 @@ class _Key:
     nullable: bool
 
 
-def _key(sort: Sort | None) -> _Key | None:
+def _key(listings: Sequence[Listing]) -> _Key | None:
     """The order that was asked for (RFC 7644 section 3.4.2.3); without one a list goes by id, which is by age."""
-    if sort is None:
+    sorts = {one.projection.resource_type.name: one.sort for one in listings if one.sort is not None}
+    if not sorts:
         return None
-    path = sort.ref.path.lower()
-    expression = _SORTED.get(path) or _stored(sort.ref)
-    return _Key(expression=expression, descending=sort.descending, nullable=path not in _NEVER_ABSENT)
+    expressions = {name: _SORTED.get(sort.ref.path.lower()) or _stored(sort.ref) for name, sort in sorts.items()}
+    first, sort = next(iter(expressions.values())), next(iter(sorts.values()))
+    if len(listings) == 1:
+        nullable = sort.ref.path.lower() not in _NEVER_ABSENT
+        return _Key(expression=first, descending=sort.descending, nullable=nullable)
+    by_type = [When(resource_type=name, then=expression) for name, expression in expressions.items()]
+    return _Key(expression=Case(*by_type), descending=sort.descending, nullable=True)
 
 
 def _ordered(found: QuerySet[Shadow], key: _Key | None) -> QuerySet[Shadow]:

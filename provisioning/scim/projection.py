@@ -130,35 +130,38 @@ class Listing:
     sort: Sort | None = None
 
 
-def wants_members(projection: Projection) -> bool:
-    """Whether the members of a group will be in the answer: `excludedAttributes=members` must cost no query."""
-    return projection.wants("members")
+def read_listings(
+    parameters: Mapping[str, Any], resource_types: Sequence[ResourceType], notes: Notes | None = None
+) -> tuple[Listing, ...]:
+    """What a list request asks of each type that it is about; `parameters` as of `read_page`. All share one page.
 
-
-def read_listing(parameters: Mapping[str, Any], resource_type: ResourceType, notes: Notes | None = None) -> Listing:
-    """What a list request asks for; `parameters` as of `read_page`.
-
-    Raises invalidFilter, invalidValue. An empty filter is an error and not "everything".
+    An attribute that only some of the types have is without a value in the others (RFC 7644 section 3.4.2.1). Raises
+    invalidFilter, invalidValue, invalidCursor. An empty filter is an error and not "everything".
     """
-    given = _lowered(parameters)
-    text = given.get("filter")
+    text = _lowered(parameters).get("filter")
     if text is not None and not isinstance(text, str):
         raise invalid_filter("The filter must be one string.")
-    return Listing(
-        page=read_page(parameters),
-        projection=read_projection(parameters, resource_type),
-        filter=parse_filter(text, resource_type, notes) if text is not None else None,
-        sort=read_sort(parameters, resource_type),
+    page = read_page(parameters)
+    return tuple(
+        Listing(
+            page=page,
+            projection=read_projection(parameters, one),
+            filter=parse_filter(text, one, notes, beside=resource_types) if text is not None else None,
+            sort=read_sort(parameters, one, beside=resource_types),
+        )
+        for one in resource_types
     )
 
 
-def read_search(body: Mapping[str, Any], resource_type: ResourceType, notes: Notes | None = None) -> Listing:
+def read_search(
+    body: Mapping[str, Any], resource_types: Sequence[ResourceType], notes: Notes | None = None
+) -> tuple[Listing, ...]:
     """The same from the body of a `.search` (RFC 7644 section 3.4.3). Raises invalidSyntax for another message."""
     schemas = by_name(body).get("schemas")
     urns = schemas if isinstance(schemas, list) else []
     if not any(isinstance(urn, str) and urn.lower() == SEARCH_REQUEST_URN.lower() for urn in urns):
         raise invalid_syntax(f"schemas must have {SEARCH_REQUEST_URN}.")
-    return read_listing({name: value for name, value in body.items() if value is not None}, resource_type, notes)
+    return read_listings({name: value for name, value in body.items() if value is not None}, resource_types, notes)
 
 
 def read_page(parameters: Mapping[str, Any]) -> Page:
@@ -179,18 +182,28 @@ def read_page(parameters: Mapping[str, Any]) -> Page:
     return Page(count=count, cursor=given["cursor"])
 
 
-def read_sort(parameters: Mapping[str, Any], resource_type: ResourceType) -> Sort | None:
-    """The order asked for, None if none was. Raises invalidValue for an unknown attribute or order."""
+def read_sort(
+    parameters: Mapping[str, Any], resource_type: ResourceType, *, beside: Sequence[ResourceType] = ()
+) -> Sort | None:
+    """The order asked for, None if none was, or one by what only a type `beside` this one has.
+
+    Raises invalidValue for an unknown attribute or order.
+    """
     given = _lowered(parameters)
     name, order = given.get("sortby"), given.get("sortorder", "ascending")
     if name is None:
         return None
-    ref = resource_type.resolve(name) if isinstance(name, str) else None
-    if ref is None or ref.leaf is None or ref.leaf.returned == "never":
-        raise invalid_value("sortBy must name an attribute.")
     if not isinstance(order, str) or order.lower() not in {"ascending", "descending"}:
         raise invalid_value("sortOrder must be ascending or descending.")
-    return Sort(ref=ref, descending=order.lower() == "descending")
+    found = [_sortable(one, name) for one in (resource_type, *beside)]
+    if not any(found):
+        raise invalid_value("sortBy must name an attribute.")
+    return Sort(ref=found[0], descending=order.lower() == "descending") if found[0] else None
+
+
+def _sortable(resource_type: ResourceType, name: Any) -> Ref | None:
+    ref = resource_type.resolve(name) if isinstance(name, str) else None
+    return ref if ref is not None and ref.leaf is not None and ref.leaf.returned != "never" else None
 
 
 def read_projection(parameters: Mapping[str, Any], resource_type: ResourceType) -> Projection:

@@ -15,8 +15,8 @@ def _not_done(endpoint: str) -> type[views.UnsupportedView]:
 
 
 urlpatterns = [
-    re_path(r"^$", _not_done("/").as_view(), name="root"),
-    re_path(r"^\.search/?$", _not_done("/.search").as_view(), name="search"),
+    re_path(r"^$", views.RootView.as_view(), name="root"),
+    re_path(r"^\.search/?$", views.RootSearchView.as_view(), name="search"),
     re_path(r"^Users/\.search/?$", views.UserSearchView.as_view(), name="users-search"),
     re_path(r"^Users(?:/(?P<uuid>[^/]+))?/?$", views.UsersView.as_view(), name="users"),
     re_path(r"^Groups/\.search/?$", views.GroupSearchView.as_view(), name="groups-search"),

@@ -1,6 +1,6 @@
 """The addresses of the receiver: django-scim2's views with our methods; what surrounds them is in `receiving`."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Any, ClassVar
 
 from django.db import DataError
@@ -19,10 +19,10 @@ from provisioning.scim.errors import forbidden, internal, invalid_filter, invali
 from provisioning.scim.keeping import kept_patch, kept_resource
 from provisioning.scim.listing import find
 from provisioning.scim.metadata import discovery
-from provisioning.scim.metadata.catalogue import GROUP, USER
+from provisioning.scim.metadata.catalogue import GROUP, RESOURCE_TYPES, USER
 from provisioning.scim.metadata.schema import ResourceType
 from provisioning.scim.parsing.body import load
-from provisioning.scim.projection import Listing, Projection, read_listing, read_projection, read_search
+from provisioning.scim.projection import Listing, read_listings, read_projection, read_search
 from provisioning.scim.receiving import Receiver, path_id
 from provisioning.scim.recording import Attempt
 from provisioning.scim.resources import gather, living, location, rendered, version
@@ -31,34 +31,37 @@ _BODIES = frozenset({"POST", "PUT", "PATCH"})
 _PROJECTING = frozenset({"attributes", "excludedattributes"})
 
 
-class ResourceReceiver(Receiver):
-    """What Users and Groups have in common: reading one, or a page."""
+class ListReceiver(Receiver):
+    """What has lists as answers."""
 
-    resource_type: ClassVar[ResourceType]
-
-    def page(self, listing: Listing) -> Answer:
+    def page(self, listings: Sequence[Listing]) -> Answer:
         """One page as a ListResponse (RFC 7644 section 3.4.2): one count, one page, whatever their size."""
         try:
-            found = find(listing, system=self.caller.system, resource_type=self.resource_type, at=self.at)
+            found = find(listings, system=self.caller.system, at=self.at)
         except DataError:
             raise invalid_filter("The filter compares what can't be compared.") from None
-        resources = self.render(found.shadows, listing.projection)
-        body = discovery.list_response(resources, total=found.total, start=listing.page.start)
-        if listing.page.cursor is not None:
+        page = listings[0].page
+        body = discovery.list_response(self.render(found.shadows, listings), total=found.total, start=page.start)
+        if page.cursor is not None:
             del body["startIndex"]
         if found.next_cursor is not None:
             body["nextCursor"] = found.next_cursor
         return Answer(status=200, body=body)
 
-    def render(self, shadows: Collection[Shadow], projection: Projection) -> list[dict[str, Any]]:
-        """A page of resources."""
-        around = gather(shadows, system=self.caller.system, projection=projection, base=self.base)
-        return [rendered(one, around, base=self.base, at=self.at, projection=projection) for one in shadows]
+    def render(self, shadows: Collection[Shadow], listings: Sequence[Listing]) -> list[dict[str, Any]]:
+        """A page of resources, each as its type is wanted, in their order."""
+        bodies: dict[Any, dict[str, Any]] = {}
+        for projection in (listing.projection for listing in listings):
+            of_type = [one for one in shadows if one.resource_type == projection.resource_type.name]
+            around = gather(of_type, system=self.caller.system, projection=projection, base=self.base)
+            bodies |= {s.pk: rendered(s, around, base=self.base, at=self.at, projection=projection) for s in of_type}
+        return [bodies[shadow.pk] for shadow in shadows]
 
 
-class ResourceView(ResourceReceiver):
+class ResourceView(ListReceiver):
     """`/Users` and `/Users/{id}`, `/Groups` and `/Groups/{id}`."""
 
+    resource_type: ClassVar[ResourceType]
     body: dict[str, Any]
 
     def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
@@ -145,7 +148,7 @@ class ResourceView(ResourceReceiver):
         return Answer(status=200, body=body, headers=headers)
 
     def _many(self) -> Answer:
-        return self.page(read_listing(self.query, self.resource_type))
+        return self.page(read_listings(self.query, (self.resource_type,)))
 
 
 class UsersView(ResourceView, frame.UsersView):
@@ -162,10 +165,12 @@ class GroupsView(ResourceView, frame.GroupsView):
     resource_type = GROUP
 
 
-class SearchReceiver(ResourceReceiver):
+class SearchReceiver(ListReceiver):
     """A list asked for by POST, so that no filter stands in an address (RFC 7644 section 3.4.3). It changes nothing."""
 
     only_reads = True
+    http_method_names: ClassVar = ["post"]
+    resource_types: ClassVar[tuple[ResourceType, ...]]
 
     def post(self, request: HttpRequest, **_kwargs: Any) -> HttpResponse:
         """One page."""
@@ -173,21 +178,39 @@ class SearchReceiver(ResourceReceiver):
 
     def _search(self, request: HttpRequest) -> Answer:
         body = load(self.raw, content_type=request.headers.get("Content-Type"))
-        return self.page(read_search(body, self.resource_type))
+        return self.page(read_search(body, self.resource_types))
 
 
 class UserSearchView(SearchReceiver, frame.UserSearchView):
     """`/Users/.search`."""
 
     endpoint = "/Users/.search"
-    resource_type = USER
+    resource_types = (USER,)
 
 
 class GroupSearchView(SearchReceiver, frame.GroupSearchView):
     """`/Groups/.search`."""
 
     endpoint = "/Groups/.search"
-    resource_type = GROUP
+    resource_types = (GROUP,)
+
+
+class RootSearchView(SearchReceiver):
+    """`/.search`: resources of every type in one list (section 3.4.2.1)."""
+
+    endpoint = "/.search"
+    resource_types = RESOURCE_TYPES
+
+
+class RootView(ListReceiver):
+    """`/`: the same by GET."""
+
+    endpoint = "/"
+    http_method_names: ClassVar = ["get", "head"]
+
+    def get(self, _request: HttpRequest) -> HttpResponse:
+        """One page."""
+        return self.answering(lambda: self.page(read_listings(self.query, RESOURCE_TYPES)))
 
 
 class DiscoveryReceiver(Receiver):

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from operator import ge, gt, le, lt
 from typing import Any, TypeAlias, assert_never
 
-from provisioning.scim.filters.nodes import And, Compare, Node, Not, Operator, Or, Present, Scalar, ValuePath
+from provisioning.scim.filters.nodes import And, Compare, Constant, Node, Not, Operator, Or, Present, Scalar, ValuePath
 from provisioning.scim.metadata.schema import Attribute, Ref
 from provisioning.scim.parsing.values import read_instant
 
@@ -64,12 +64,13 @@ def _decide(node: Node, look_up: Lookup) -> bool:
             return any(value not in ("", {}) for value in look_up(node.ref))
         case ValuePath():
             return any(matches_value(node.inner, value) for value in look_up(node.ref))
+        case Constant():
+            return node.value
         case Not():
             return not _decide(node.term, look_up)
-        case And():
-            return all(_decide(term, look_up) for term in node.terms)
-        case Or():
-            return any(_decide(term, look_up) for term in node.terms)
+        case And() | Or():
+            decisions = (_decide(term, look_up) for term in node.terms)
+            return all(decisions) if isinstance(node, And) else any(decisions)
         case _:
             assert_never(node)
 

@@ -4,13 +4,25 @@ Attribute names and operators in any case. Beyond the RFC: `emails[type eq "work
 documents, means that one and the same e-mail is of type work and has the value x.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import cast
 
 from provisioning.scim.errors import invalid_filter, quoted, too_many
 from provisioning.scim.filters.checks import comparison, readable
 from provisioning.scim.filters.lexer import Token, TokenKind, literal, malformed, tokens
-from provisioning.scim.filters.nodes import OPERATORS, And, Node, Not, Operator, Or, Present, ValuePath
+from provisioning.scim.filters.nodes import (
+    OPERATORS,
+    And,
+    Compare,
+    Constant,
+    Node,
+    Not,
+    Operator,
+    Or,
+    Present,
+    ValuePath,
+)
 from provisioning.scim.metadata.schema import Attribute, Ref, ResourceType
 from provisioning.scim.parsing.notes import Notes
 
@@ -18,13 +30,16 @@ MAX_TERMS = 64
 MAX_DEPTH = 32
 
 
-def parse_filter(text: str, resource_type: ResourceType, notes: Notes | None = None) -> Node:
+def parse_filter(
+    text: str, resource_type: ResourceType, notes: Notes | None = None, *, beside: Sequence[ResourceType] = ()
+) -> Node:
     """The filter as nodes that are checked against the schema.
 
     Raises invalidFilter for what is malformed, unknown, wrongly typed, over 4 KiB or nested over 32 levels, and
-    tooMany over 64 comparisons. `notes` takes what was tolerated.
+    tooMany over 64 comparisons. `notes` takes what was tolerated. What only a type `beside` this one has is an
+    attribute without a value here (RFC 7644 section 3.4.2.1).
     """
-    parser = Parser(text, resource_type, [] if notes is None else notes)
+    parser = Parser(text, resource_type, [] if notes is None else notes, beside=beside)
     node = parser.expression()
     parser.expect("end", "here it should end")
     return node
@@ -33,10 +48,13 @@ def parse_filter(text: str, resource_type: ResourceType, notes: Notes | None = N
 class Parser:
     """Reads tokens from left to right; also used for the value filter of a PATCH path."""
 
-    def __init__(self, text: str, resource_type: ResourceType, notes: Notes) -> None:
+    def __init__(
+        self, text: str, resource_type: ResourceType, notes: Notes, *, beside: Sequence[ResourceType] = ()
+    ) -> None:
         self._tokens = list(tokens(text))
         self._position = 0
         self._resource_type = resource_type
+        self._beside = beside
         self._notes = notes
         self._terms = 0
         self._depth = 0
@@ -63,11 +81,15 @@ class Parser:
 
     def attribute(self) -> Ref:
         """An attribute path. Raises invalidFilter if the schema has none of that name."""
+        return self._attribute(self._resource_type)
+
+    def _attribute(self, *types: ResourceType) -> Ref:
         token = self.expect("word", "the name of an attribute is expected")
-        ref = self._resource_type.resolve(token.text)
-        if ref is None or ref.attribute is None:
+        refs = (one.resolve(token.text) for one in types)
+        found = next((ref for ref in refs if ref is not None and ref.attribute is not None), None)
+        if found is None:
             raise _unknown(token)
-        return ref
+        return found
 
     def value_filter(self, ref: Ref) -> Node:
         """The filter between square brackets, which come next."""
@@ -119,7 +141,11 @@ class Parser:
         return node
 
     def _attribute_expression(self) -> Node:
-        ref = self.attribute()
+        here = self._resource_type.resolve(self.token.text) if self.token.kind == "word" else None
+        node = self._about(self._attribute(self._resource_type, *self._beside))
+        return node if here is not None and here.attribute is not None else _without_value(node)
+
+    def _about(self, ref: Ref) -> Node:
         if self.token.kind != "open_value":
             return self._operation(ref)
         inner = self.value_filter(readable(ref))
@@ -157,6 +183,13 @@ class Parser:
         takes = self.token.kind == "word" and self.token.text.lower() == word
         self._position += takes
         return takes
+
+
+def _without_value(node: Node) -> Constant:
+    """What a comparison comes to where the attribute is absent; the same as in `evaluate`."""
+    if not isinstance(node, Compare):
+        return Constant(value=False)
+    return Constant(value=(node.operator == "eq") if node.value is None else (node.operator == "ne"))
 
 
 def _has_values(attribute: Attribute) -> bool:

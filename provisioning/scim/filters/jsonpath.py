@@ -12,7 +12,7 @@ from typing import assert_never
 from django.db.models import BooleanField, F, Func, Q, Value
 
 from provisioning.scim.errors import invalid_filter
-from provisioning.scim.filters.nodes import And, Compare, Node, Not, Or, Present, ValuePath
+from provisioning.scim.filters.nodes import And, Compare, Constant, Node, Not, Or, Present, ValuePath
 from provisioning.scim.metadata.schema import Ref
 
 # ASCII punctuation only: PostgreSQL refuses a backslash before a letter of any alphabet.
@@ -46,12 +46,13 @@ def predicate(node: Node, *, inside: bool = False) -> str:
             return f"exists({_path(node.ref, inside=inside)})"
         case ValuePath():
             return f"exists({_path(node.ref, inside=inside)}[*] ? ({predicate(node.inner, inside=True)}))"
+        case Constant():
+            return f"1 == {int(node.value)}"
         case Not():
             return f"!({predicate(node.term, inside=inside)})"
-        case And():
-            return " && ".join(f"({predicate(term, inside=inside)})" for term in node.terms)
-        case Or():
-            return " || ".join(f"({predicate(term, inside=inside)})" for term in node.terms)
+        case And() | Or():
+            between = " && " if isinstance(node, And) else " || "
+            return between.join(f"({predicate(term, inside=inside)})" for term in node.terms)
         case _:
             assert_never(node)
 

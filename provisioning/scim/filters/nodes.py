@@ -36,6 +36,13 @@ class ValuePath:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Constant:
+    """True or false of every resource: what a comparison comes to with an attribute that the type does not have."""
+
+    value: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class Not:
     """The complement of a filter."""
 
@@ -56,11 +63,14 @@ class Or:
     terms: tuple["Node", ...]
 
 
-Node: TypeAlias = Compare | Present | ValuePath | Not | And | Or
+Node: TypeAlias = Compare | Present | ValuePath | Constant | Not | And | Or
 
 
 def to_text(node: Node, *, inside: bool = False) -> str:
-    """The filter in canonical spelling; parsing it gives an equal node. `inside` a value path, names are relative."""
+    """The filter in canonical spelling; parsing it gives an equal node. `inside` a value path, names are relative.
+
+    A `Constant` is spelled as what it is, which no filter can say.
+    """
     match node:
         case Compare():
             return f"{_name(node.ref, inside=inside)} {node.operator} {json.dumps(node.value, ensure_ascii=False)}"
@@ -68,12 +78,14 @@ def to_text(node: Node, *, inside: bool = False) -> str:
             return f"{_name(node.ref, inside=inside)} pr"
         case ValuePath():
             return f"{node.ref.path}[{to_text(node.inner, inside=True)}]"
+        case Constant():
+            return str(node.value).lower()
         case Not():
             return f"not ({to_text(node.term, inside=inside)})"
-        case And():
-            return " and ".join(_grouped(term, (And, Or), inside=inside) for term in node.terms)
-        case Or():
-            return " or ".join(_grouped(term, (Or,), inside=inside) for term in node.terms)
+        case And() | Or():
+            within = (And, Or) if isinstance(node, And) else (Or,)
+            between = " and " if isinstance(node, And) else " or "
+            return between.join(_grouped(term, within, inside=inside) for term in node.terms)
         case _:
             assert_never(node)
 

@@ -19,7 +19,7 @@ from django.db.models import Q
 from provisioning.changes import fold, user_name_key
 from provisioning.scim.errors import ScimError, invalid_filter
 from provisioning.scim.filters.jsonpath import condition
-from provisioning.scim.filters.nodes import And, Compare, Node, Not, Operator, Or, Present, Scalar, ValuePath
+from provisioning.scim.filters.nodes import And, Compare, Constant, Node, Not, Operator, Or, Present, Scalar, ValuePath
 from provisioning.scim.metadata.schema import Ref
 from provisioning.scim.parsing.members import read_id
 from provisioning.scim.parsing.values import read_instant
@@ -86,6 +86,8 @@ class _Builder:
                 return self._leaf(node, column) if column else self._stored(node)
             case ValuePath():
                 return self._value_path(node)
+            case Constant():
+                return ~nothing("pk") if node.value else nothing("pk")
             case Not():
                 return ~self.build(node.term)
             case And():

@@ -10,12 +10,11 @@ from provisioning.scim.metadata.catalogue import ENTERPRISE_URN, GROUP, NHI_URN,
 from provisioning.scim.projection import (
     SEARCH_REQUEST_URN,
     Page,
-    read_listing,
+    read_listings,
     read_page,
     read_projection,
     read_search,
     read_sort,
-    wants_members,
 )
 
 pytestmark = pytest.mark.unit
@@ -124,7 +123,7 @@ def test_names_that_are_none_or_too_many_are_refused(value: Any) -> None:
     ],
 )
 def test_members_are_wanted_only_if_they_are_shown(parameters: dict[str, str], wanted: bool) -> None:
-    assert wants_members(read_projection(parameters, GROUP)) is wanted
+    assert read_projection(parameters, GROUP).wants("members") is wanted
 
 
 @pytest.mark.parametrize(
@@ -206,19 +205,19 @@ def test_a_list_request_has_filter_page_order_and_projection() -> None:
         "sortBy": ["userName"],
         "unknown": ["x", "y"],
     }
-    listing = read_listing(parameters, USER)
+    listing = read_listings(parameters, (USER,))[0]
     assert listing.filter == parse_filter("active eq true and title pr", USER)
     assert listing.page == Page(start=1, count=100)
     assert listing.projection.apply(ALICE) == {**ALWAYS, "userName": "alice"}
     assert listing.sort is not None
-    assert read_listing({}, USER).filter is None
+    assert read_listings({}, (USER,))[0].filter is None
 
 
 @pytest.mark.parametrize(
     ("text", "scim_type"), [("", "invalidFilter"), (5, "invalidFilter"), (["a", "b"], "invalidValue")]
 )
 def test_a_filter_that_is_none_is_refused_and_never_everything(text: Any, scim_type: str) -> None:
-    assert refused(read_listing, {"filter": text}, USER) == (400, scim_type)
+    assert refused(read_listings, {"filter": text}, (USER,)) == (400, scim_type)
 
 
 def test_a_search_has_the_same_in_its_body() -> None:
@@ -232,8 +231,8 @@ def test_a_search_has_the_same_in_its_body() -> None:
         "sortBy": "userName",
         "sortOrder": "descending",
     }
-    listing = read_search(body, USER)
+    listing = read_search(body, (USER,))[0]
     assert listing.filter == parse_filter('userName sw "user"', USER)
     assert (listing.page, listing.sort and listing.sort.descending) == (Page(start=1, count=1), True)
     for wrong in ({**body, "schemas": [USER_URN]}, {**body, "schemas": None}, {"filter": "title pr"}):
-        assert refused(read_search, wrong, USER) == (400, "invalidSyntax")
+        assert refused(read_search, wrong, (USER,)) == (400, "invalidSyntax")
