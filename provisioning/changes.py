@@ -27,6 +27,8 @@ class Intent(StrEnum):
     MEMBER_ADD = "member_add"
     MEMBER_REMOVE = "member_remove"
     MEMBER_REPLACE = "member_replace"
+    BULK = "bulk"
+    """Several operations, each of which has an intent and a row of its own."""
     UNKNOWN = "unknown"
     """Refused before its meaning could be read."""
 

@@ -50,6 +50,7 @@ class Attempt:
     key: str = ""
     id: UUID = field(default_factory=uuid7)
     request: Any = None
+    kept_answer: Any = None
     coercions: tuple[Coercion, ...] = ()
     notes: tuple[str, ...] = ()
     outcome: Outcome = Outcome.REJECTED
@@ -138,7 +139,7 @@ def insert(attempt: Attempt, answer: Answer, *, milliseconds: int) -> None:
         request_bytes=attempt.size,
         coercions=_coercions(attempt),
         status=answer.status,
-        answer=_kept_answer(body),
+        answer=_kept_answer(body) if attempt.kept_answer is None or attempt.error else redact(attempt.kept_answer),
         error=attempt.error,
         plan_id=attempt.plan_id,
         remote=attempt.remote,

@@ -5,7 +5,7 @@ A slash at the end is tolerated, and whatever is nowhere is answered in SCIM too
 
 from django.urls import re_path
 
-from provisioning.scim import views
+from provisioning.scim import bulk, views
 
 app_name = "scim"
 
@@ -22,7 +22,7 @@ urlpatterns = [
     re_path(r"^Groups/\.search/?$", views.GroupSearchView.as_view(), name="groups-search"),
     re_path(r"^Groups(?:/(?P<uuid>[^/]+))?/?$", views.GroupsView.as_view(), name="groups"),
     re_path(r"^Me/?$", _not_done("/Me").as_view(), name="me"),
-    re_path(r"^Bulk/?$", _not_done("/Bulk").as_view(), name="bulk"),
+    re_path(r"^Bulk/?$", bulk.BulkView.as_view(), name="bulk"),
     re_path(r"^ServiceProviderConfig/?$", views.ServiceProviderConfigView.as_view(), name="service-provider-config"),
     re_path(r"^ResourceTypes(?:/(?P<uuid>[^/]+))?/?$", views.ResourceTypesView.as_view(), name="resource-types"),
     re_path(r"^Schemas(?:/(?P<uuid>[^/]+))?/?$", views.SchemasView.as_view(), name="schemas"),

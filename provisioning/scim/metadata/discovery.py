@@ -107,7 +107,7 @@ def service_provider_config_json(
     body: dict[str, Any] = {
         "schemas": [SERVICE_PROVIDER_CONFIG_URN],
         "patch": {"supported": True},
-        "bulk": {"supported": False, "maxOperations": MAX_OPERATIONS, "maxPayloadSize": MAX_BODY_BYTES},
+        "bulk": {"supported": True, "maxOperations": MAX_OPERATIONS, "maxPayloadSize": MAX_BODY_BYTES},
         "filter": {"supported": True, "maxResults": MAX_PAGE},
         "changePassword": {"supported": False},
         "sort": {"supported": sort},

@@ -151,7 +151,7 @@ def test_endpoints_are_relative_and_extensions_are_named() -> None:
 def test_the_configuration_has_what_strict_clients_read() -> None:
     config = service_provider_config_json(BASE, etag=True, sort=True, documentation_url="https://docs.example/")
     assert config["patch"] == {"supported": True}
-    assert config["bulk"] == {"supported": False, "maxOperations": 1000, "maxPayloadSize": 16777216}
+    assert config["bulk"] == {"supported": True, "maxOperations": 1000, "maxPayloadSize": 16777216}
     assert config["filter"] == {"supported": True, "maxResults": 1000}
     assert (config["changePassword"], config["sort"], config["etag"]) == (
         {"supported": False},

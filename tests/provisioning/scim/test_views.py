@@ -534,11 +534,11 @@ def test_resource_types_have_relative_endpoints_and_name_their_extensions(idp: I
 def test_the_configuration_says_what_is_done(idp: Idp) -> None:
     config = idp.get("/ServiceProviderConfig")
     supported = {name: config[name]["supported"] for name in ("patch", "bulk", "filter", "sort", "etag")}
-    assert supported == {"patch": True, "bulk": False, "filter": True, "sort": True, "etag": True}
+    assert supported == {"patch": True, "bulk": True, "filter": True, "sort": True, "etag": True}
     assert config["authenticationSchemes"][0]["type"] == "oauthbearertoken"
 
 
-@pytest.mark.parametrize(("method", "path"), [("GET", "/Me"), ("POST", "/Bulk")])
+@pytest.mark.parametrize(("method", "path"), [("GET", "/Me"), ("POST", "/Me")])
 def test_what_is_not_done_answers_501_with_a_body(idp: Idp, method: str, path: str) -> None:
     answer = idp.call(method, path, {} if method == "POST" else None)
     assert answer.status == 501
