@@ -15,6 +15,11 @@ preload_app = False  # each process has its own pool of database connections
 timeout = 60  # seconds a worker may be silent
 graceful_timeout = 8  # seconds for running requests at a stop; the supervisor waits as long
 
+# What a proxy says of the client is judged in one place, governance/proxies.py: by itself gunicorn would believe any peer
+# on loopback or on a Unix socket.
+secure_scheme_headers: dict[str, str] = {}
+forwarder_headers = ""
+
 accesslog = None  # the product logs its requests itself, with their cause
 limit_request_line = 16_384  # bytes: a SCIM filter stands in the address
 limit_request_field_size = 16_384  # bytes

@@ -1,4 +1,5 @@
--- The functions that the database runs by itself. Installed by a migration, repeated after every migrate.
+-- The functions that the database runs by itself, and one that the application asks for. Installed by a migration,
+-- repeated after every migrate.
 
 -- One history row for each changed row of the statement, with its cause. Arguments: history table, primary key.
 -- Columns are read at run time, so nothing is regenerated when a model changes; EXECUTE, because plpgsql would
@@ -68,3 +69,68 @@ BEGIN
   END IF;
   RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'RC005';
 END $body$;
+
+-- The next months of every table that is cut by its uuid7 key: the present one and those after it, `wanted` in all. Run
+-- as the owner, because the application may make no table; it takes a number and nothing else, and a month gets the
+-- policies and the trigger of its parent before it is one of its partitions. Made apart and attached: that waits for
+-- nobody who reads or writes another month. Rows that came before their month was made lie in the default partition;
+-- they are as good there, but their month can't be made any more: it is returned as not made.
+CREATE OR REPLACE FUNCTION audit_add_months(wanted integer) RETURNS TABLE (partition text, is_made boolean)
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $body$
+DECLARE
+  parent record;
+  policy record;
+  first timestamp := date_trunc('month', clock_timestamp() AT TIME ZONE 'UTC');
+  low uuid;
+  high uuid;
+BEGIN
+  IF wanted NOT BETWEEN 1 AND 60 THEN
+    RAISE EXCEPTION 'months are made 1 to 60 ahead, not %', wanted USING ERRCODE = 'invalid_parameter_value';
+  END IF;
+  -- Two at once would make the same month.
+  PERFORM pg_advisory_xact_lock(hashtextextended('audit_add_months', 0));
+  FOR parent IN
+    SELECT oid, relname, relrowsecurity, relforcerowsecurity,
+           EXISTS (SELECT FROM pg_trigger WHERE tgrelid = c.oid AND tgname = 'audit_append_only') AS is_evidence
+      FROM pg_class c WHERE relkind = 'p' AND relnamespace = 'public'::regnamespace
+       AND relowner = current_user::regrole ORDER BY relname
+  LOOP
+    FOR ahead IN 0 .. wanted - 1 LOOP
+      partition := parent.relname || to_char(first + make_interval(months => ahead), '"_"YYYY"_"MM');
+      CONTINUE WHEN EXISTS (SELECT FROM pg_inherits WHERE inhparent = parent.oid
+                              AND inhrelid = to_regclass(format('public.%I', partition)));
+      SELECT (lpad(to_hex(min(ms)), 12, '0') || repeat('0', 20))::uuid,
+             (lpad(to_hex(max(ms)), 12, '0') || repeat('0', 20))::uuid INTO low, high
+        FROM (SELECT (extract(epoch FROM first + make_interval(months => n)) * 1000)::bigint AS ms
+                FROM generate_series(ahead, ahead + 1) n) bounds;
+      BEGIN
+        EXECUTE format('CREATE TABLE public.%I (LIKE public.%I INCLUDING ALL)', partition, parent.relname);
+        IF parent.relrowsecurity THEN
+          EXECUTE format('ALTER TABLE public.%I ENABLE ROW LEVEL SECURITY', partition);
+        END IF;
+        IF parent.relforcerowsecurity THEN
+          EXECUTE format('ALTER TABLE public.%I FORCE ROW LEVEL SECURITY', partition);
+        END IF;
+        FOR policy IN
+          SELECT polname, pg_get_expr(polqual, polrelid) AS seen, pg_get_expr(polwithcheck, polrelid) AS written
+            FROM pg_policy WHERE polrelid = parent.oid
+        LOOP
+          EXECUTE format('CREATE POLICY %I ON public.%I USING (%s) WITH CHECK (%s)',
+                         policy.polname, partition, policy.seen, policy.written);
+        END LOOP;
+        IF parent.is_evidence THEN
+          EXECUTE format('CREATE TRIGGER audit_append_only BEFORE UPDATE OR DELETE OR TRUNCATE ON public.%I'
+                         ' FOR EACH STATEMENT EXECUTE FUNCTION public.audit_append_only()', partition);
+        END IF;
+        EXECUTE format('ALTER TABLE public.%I ATTACH PARTITION public.%I FOR VALUES FROM (%L) TO (%L)',
+                       parent.relname, partition, low, high);
+        is_made := true;
+      EXCEPTION WHEN check_violation THEN
+        is_made := false;
+      END;
+      RETURN NEXT;
+    END LOOP;
+  END LOOP;
+END $body$;
+REVOKE ALL ON FUNCTION audit_add_months(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION audit_add_months(integer) TO rollcall_app;

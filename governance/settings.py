@@ -1,6 +1,5 @@
 """Settings, all from the environment. A wrong or missing one stops the start with one readable line."""
 
-import ipaddress
 import os
 from pathlib import Path
 from typing import Any
@@ -11,76 +10,34 @@ from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
 from audit.redaction import redact
+from governance import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
-
-
-def _need(name: str, *, why: str) -> str:
-    value = os.environ.get(name, "").strip()
-    if not value:
-        raise ImproperlyConfigured(f"{name} is not set: {why}. `make run` sets it by itself.")
-    return value
-
-
-def _number(name: str, *, default: int, least: int, most: int) -> int:
-    text = os.environ.get(name, "").strip() or str(default)
-    if not text.isdecimal() or not least <= int(text) <= most:
-        raise ImproperlyConfigured(f"{name} is {text!r}: it must be a whole number from {least} to {most}")
-    return int(text)
-
-
-def _list(name: str, *, default: str = "") -> list[str]:
-    return [part.strip() for part in os.environ.get(name, default).split(",") if part.strip()]
-
-
-def _database(name: str) -> dict[str, Any]:
-    parts = urlsplit(_need(name, why="it says where PostgreSQL is, as postgres://user:password@host:port/database"))
-    if parts.scheme not in {"postgres", "postgresql"} or not parts.path.strip("/") or not parts.username:
-        raise ImproperlyConfigured(f"{name} must look like postgres://user:password@host:port/database")
-    return {
-        "ENGINE": "django.db.backends.postgresql",
-        "NAME": unquote(parts.path.lstrip("/")),
-        "USER": unquote(parts.username),
-        "PASSWORD": unquote(parts.password or ""),
-        "HOST": parts.hostname or "",
-        "PORT": str(parts.port or 5432),
-        "CONN_MAX_AGE": 0,
-        "OPTIONS": {"connect_timeout": 10, "application_name": "rollcall", "options": "-c lock_timeout=30s"},
-    }
 
 
 TESTING = os.environ.get("ROLLCALL_TEST") == "1"
 AS_OWNER = TESTING or os.environ.get("ROLLCALL_ROLE") == "owner"
 
-SECRET_KEY = _need("SECRET_KEY", why="it signs sessions and one-use links")
-ROLLCALL_TOKEN_KEY = _need("ROLLCALL_TOKEN_KEY", why="it keys the digests of SCIM tokens and requests")
-ROLLCALL_FIELD_KEYS = _list("ROLLCALL_FIELD_KEYS")
+SECRET_KEY = environment.need("SECRET_KEY", why="it signs sessions and one-use links")
+ROLLCALL_TOKEN_KEY = environment.need("ROLLCALL_TOKEN_KEY", why="it keys the digests of SCIM tokens and requests")
+ROLLCALL_FIELD_KEYS = environment.parts("ROLLCALL_FIELD_KEYS")
 if not ROLLCALL_FIELD_KEYS:
     raise ImproperlyConfigured("ROLLCALL_FIELD_KEYS is not set: Fernet keys, newest first, that encrypt stored secrets")
-ROLLCALL_PUBLIC_URL = os.environ.get("ROLLCALL_PUBLIC_URL", "http://127.0.0.1:8000").rstrip("/")
+ROLLCALL_PUBLIC_URL = environment.public_address("ROLLCALL_PUBLIC_URL", default="http://127.0.0.1:8000")
 _public = urlsplit(ROLLCALL_PUBLIC_URL)
-if _public.scheme not in {"http", "https"} or not _public.hostname:
-    raise ImproperlyConfigured(
-        f"ROLLCALL_PUBLIC_URL is {ROLLCALL_PUBLIC_URL!r}: it must be like https://rollcall.example"
-    )
 ROLLCALL_STATE_DIR = Path(os.environ.get("ROLLCALL_STATE_DIR", BASE_DIR / ".rollcall"))
 ROLLCALL_DEMO_DIRECTORY_URL = os.environ.get("ROLLCALL_DEMO_DIRECTORY_URL", "")
 # What the outbound client may reach beside public addresses. Loopback is for the demo's directory alone.
-ROLLCALL_ALLOWED_NETWORKS = _list("ROLLCALL_ALLOWED_NETWORKS")
-try:
-    for _network in ROLLCALL_ALLOWED_NETWORKS:
-        ipaddress.ip_network(_network)
-except ValueError as error:
-    raise ImproperlyConfigured(f"ROLLCALL_ALLOWED_NETWORKS: {error}; write networks such as 10.1.0.0/16") from error
+ROLLCALL_ALLOWED_NETWORKS = environment.networks("ROLLCALL_ALLOWED_NETWORKS")
 ROLLCALL_ALLOW_LOOPBACK = bool(ROLLCALL_DEMO_DIRECTORY_URL) or TESTING
-REDIS_URL = _need("REDIS_URL", why="it says where Redis or Valkey is, as redis://:password@host:port/0")
+REDIS_URL = environment.need("REDIS_URL", why="it says where Redis or Valkey is, as redis://:password@host:port/0")
 
 DEBUG = False
 _is_https = _public.scheme == "https"
 _is_loopback = _public.hostname in {"127.0.0.1", "localhost", "::1"}
 if not _is_https and not _is_loopback:
     raise ImproperlyConfigured("ROLLCALL_PUBLIC_URL must be https unless it is on this machine: tokens travel over it")
-ALLOWED_HOSTS = [_public.hostname, *_list("ROLLCALL_ALLOWED_HOSTS")]
+ALLOWED_HOSTS = [_public.hostname, *environment.parts("ROLLCALL_ALLOWED_HOSTS")]
 if _is_loopback:
     ALLOWED_HOSTS += ["127.0.0.1", "localhost", "[::1]"]
 CSRF_TRUSTED_ORIGINS = [ROLLCALL_PUBLIC_URL]
@@ -88,8 +45,12 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = SECURE_SSL_REDIRECT = _is_https
 SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^scim/"]
 SECURE_HSTS_SECONDS = 31_536_000 if _is_https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = _is_https
-if os.environ.get("ROLLCALL_BEHIND_PROXY") == "1":
-    SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+# Whose X-Forwarded-For and X-Forwarded-Proto are believed; see governance.proxies.
+ROLLCALL_TRUSTED_PROXIES = environment.networks("ROLLCALL_TRUSTED_PROXIES", besides=frozenset({"unix"}))
+if os.environ.get("ROLLCALL_BEHIND_PROXY"):
+    raise ImproperlyConfigured(
+        "ROLLCALL_BEHIND_PROXY is gone: name the proxies' addresses in ROLLCALL_TRUSTED_PROXIES instead"
+    )
 SECURE_REFERRER_POLICY = "same-origin"
 SESSION_COOKIE_HTTPONLY = True
 SESSION_COOKIE_SAMESITE = "Lax"
@@ -118,6 +79,7 @@ INSTALLED_APPS = [
     "django_scim",
 ]
 MIDDLEWARE = [
+    "governance.proxies.ProxyMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "governance.middleware.RequestLogMiddleware",
@@ -150,7 +112,7 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": _database("DATABASE_OWNER_URL" if AS_OWNER else "DATABASE_URL")}
+DATABASES = {"default": environment.database("DATABASE_OWNER_URL" if AS_OWNER else "DATABASE_URL")}
 if os.environ.get("ROLLCALL_POOL") == "1":
     DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 4, "timeout": 5}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
@@ -243,7 +205,9 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False
 CELERY_TASK_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 # Minute ticks: each task looks for due rows, so a tick that is lost costs a minute and nothing else.
-_SWEEP = float(_number("ROLLCALL_SWEEP_SECONDS", default=15, least=1, most=3600))
+# Requests a second that one connection may make on average over ten seconds; more are answered 429.
+ROLLCALL_SCIM_PACE = environment.number("ROLLCALL_SCIM_PACE", default=100, least=1, most=100_000)
+_SWEEP = float(environment.number("ROLLCALL_SWEEP_SECONDS", default=15, least=1, most=3600))
 # In memory: rows are the queue, so a clock that forgets its last ticks loses nothing, and leaves no file whose
 # format and names depend on the machine's dbm.
 CELERY_BEAT_SCHEDULER = "celery.beat:Scheduler"
@@ -251,6 +215,8 @@ CELERY_BEAT_SCHEDULE = {
     # A tick that waited longer than its interval in the queue is dropped: the next one does its work.
     name: {"task": name, "schedule": seconds, "options": {"expires": seconds}}
     for name, seconds in {
+        # Hourly for what is needed monthly: a clock in memory forgets a day at each restart.
+        "audit.tasks.make_months": 3600.0,
         "accounts.tasks.sweep_expiry": 60.0,
         "provisioning.tasks.reconcile_due": _SWEEP,
         "provisioning.tasks.read_back_due": _SWEEP,

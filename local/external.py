@@ -43,6 +43,7 @@ def check(environment: Mapping[str, str]) -> None:
 
 
 def _check_database(name: str, environment: Mapping[str, str]) -> None:
+    _refuse_unescaped(name, environment[name])
     try:
         with psycopg.connect(environment[name], connect_timeout=5):
             pass
@@ -53,6 +54,20 @@ def _check_database(name: str, environment: Mapping[str, str]) -> None:
             "PostgreSQL 15 or newer needs these roles and this database, made once by its administrator:\n"
             f"{statements(environment)}",
         ) from error
+
+
+def _refuse_unescaped(name: str, url: str) -> None:
+    """A password with a slash or an @ in it falls apart into a port and a host, which libpq's message would repeat."""
+    try:
+        parts = conninfo_to_dict(url.partition("?")[0])
+    except psycopg.ProgrammingError:
+        parts = {"port": "unreadable"}
+    is_clean = str(parts.get("port", 0)).replace(",", "").isdecimal() and "@" not in str(parts.get("host", ""))
+    if not is_clean or not url.startswith(("postgres://", "postgresql://")):
+        raise CannotRun(
+            f"{name} must look like postgres://user:password@host:port/database,"
+            " with what is special in a password as %40 and the like.",
+        )
 
 
 def statements(environment: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 DEFAULT_PORT = 8000
 READY_WITHIN = 120.0  # seconds until the web process answers; a slow machine imports for a while
+
+# What `manage.py demo prepare` exits with where the database holds tenants, and not those of this demo.
+_HOLDS_OTHERS = 4
 
 # Of somebody's test session, and wrong for a real installation.
 _NOT_INHERITED = ("ROLLCALL_TEST", "ROLLCALL_ROLE", "ROLLCALL_BOUND_TO")
@@ -94,8 +97,9 @@ def _bring_up(supervisor: Supervisor, plan: _Plan) -> None:
     owner = {**environment, "DATABASE_URL": environment["DATABASE_OWNER_URL"], "ROLLCALL_ROLE": "owner"}
     _manage_once(supervisor, "migrate", ("migrate", "--no-input"), owner)
     _manage_once(supervisor, "static", ("collectstatic", "--no-input", "-v0"), environment)
-    if plan.has_demo:
-        _manage_once(supervisor, "demo", ("demo", "prepare"), environment)
+    if plan.has_demo and not _has_prepared(supervisor, plan, environment):
+        # Nobody's directory on loopback may be read then, either.
+        plan, environment = replace(plan, has_demo=False), _without(environment, "ROLLCALL_DEMO_DIRECTORY_URL")
     for service in _services(plan, environment):
         supervisor.start(service)
     _wait_until_ready(supervisor, plan, environment)
@@ -119,10 +123,33 @@ def _environment(supervisor: Supervisor, plan: _Plan) -> dict[str, str]:
     return {**inherited, **ours, **servers.start(supervisor, plan.state)}
 
 
-def _manage_once(supervisor: Supervisor, name: str, arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+def _has_prepared(supervisor: Supervisor, plan: _Plan, environment: Mapping[str, str]) -> bool:
+    """Make the demo's tenants and logins, or find them. False where the database of somebody else holds tenants."""
+    if _manage_once(supervisor, "demo", ("demo", "prepare"), environment, also_well=_HOLDS_OTHERS) == 0:
+        return True
+    if plan.is_external:
+        return False
+    raise CannotRun(f"{plan.state.demo_file} is not about these data: put it back, or start afresh (make reset).")
+
+
+def _without(environment: Mapping[str, str], name: str) -> dict[str, str]:
+    return {key: value for key, value in environment.items() if key != name}
+
+
+def _manage_once(
+    supervisor: Supervisor,
+    name: str,
+    arguments: Sequence[str],
+    environment: Mapping[str, str],
+    *,
+    also_well: int = 0,
+) -> int:
+    """Run `manage.py` to its end; return 0 or `also_well`. Raises `CannotRun` when it ends with anything else."""
     service = Service(name=name, argv=(sys.executable, "manage.py", *arguments), env=environment, cwd=ROOT)
-    if supervisor.run_once(service) != 0:
+    code = supervisor.run_once(service)
+    if code not in {0, also_well}:
         raise CannotRun(f"`manage.py {' '.join(arguments)}` failed; the lines above say why.")
+    return code
 
 
 def _services(plan: _Plan, environment: Mapping[str, str]) -> list[Service]:
@@ -185,7 +212,7 @@ def manage(arguments: Sequence[str]) -> int:
     state = State.of_this_tree()
     kept = state.kept_ports()
     ours = servers.product_environment(state, port=kept.get("web", DEFAULT_PORT)) if kept else {}
-    if "directory" in kept:
+    if "directory" in kept and state.demo_file.exists():
         ours |= servers.directory_address(kept["directory"])
     environment = {**ours, **os.environ}
     if not external.is_wanted(os.environ):

@@ -11,6 +11,7 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
+from audit import partitions
 from audit.guards import WrongRole, refuse_wrong_role
 
 
@@ -48,7 +49,17 @@ def _redis() -> str:
     return ""
 
 
+def _months() -> str:
+    try:
+        return partitions.running_out(at=datetime.now(UTC))
+    except DatabaseError as error:
+        return f"can't be read ({type(error).__name__})"
+
+
 CHECKS: dict[str, Callable[[], str]] = {"database": _database, "migrations": _migrations, "redis": _redis}
+
+# Worth a look before it hurts; no reason to take the process out of service.
+WARNINGS: dict[str, Callable[[], str]] = {"months": _months}
 
 
 @never_cache
@@ -56,9 +67,10 @@ CHECKS: dict[str, Callable[[], str]] = {"database": _database, "migrations": _mi
 def readyz(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's signature
     """The process can serve: the database answers to an ordinary role, nothing is left to migrate, Redis answers.
 
-    200, or 503 with a reason for each check that failed.
+    200, or 503 with a reason for each check that failed. `warnings` are told beside either, and change nothing.
     """
     found = {name: check() for name, check in CHECKS.items()}
     ready = not any(found.values())
-    body = {"ready": ready, "checks": {name: reason or "ok" for name, reason in found.items()}}
+    warnings = {name: said for name, look in WARNINGS.items() if (said := look())}
+    body = {"ready": ready, "checks": {name: reason or "ok" for name, reason in found.items()}, "warnings": warnings}
     return JsonResponse(body | {"at": datetime.now(UTC).isoformat(timespec="seconds")}, status=200 if ready else 503)

@@ -21,6 +21,7 @@ from governance.pages import Ask, PageRequest, ask, page, said_facts
 from provisioning.models.shadow import Shadow
 
 BATCH = 12
+OFFERS = 50
 
 
 @page(Word.REVIEW_ANSWER)
@@ -33,7 +34,7 @@ def my(request: PageRequest) -> HttpResponse:
         request,
         "pages/my.html",
         {
-            "offers": own.filter(state=OwnershipState.OFFERED).order_by("offered_at"),
+            "offers": own.filter(state=OwnershipState.OFFERED).order_by("offered_at")[:OFFERS],
             "owned": own.filter(state=OwnershipState.ACCEPTED).order_by("account__expires_at")[:200],
             "waiting": waiting[:BATCH],
             "waiting_count": waiting.count(),

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from django.conf import settings
 from django.core.cache import cache
 from django.http import HttpRequest
 from django.utils.crypto import salted_hmac
@@ -33,11 +32,7 @@ RESET_ADDRESS = Limit("reset-address", 20, timedelta(hours=1))
 
 
 def address_of(request: HttpRequest) -> str:
-    """Who asks. Behind our own proxy, the last address it added; anything before that can be made up."""
-    if getattr(settings, "SECURE_PROXY_SSL_HEADER", None):
-        forwarded = str(request.headers.get("X-Forwarded-For", "")).split(",")[-1].strip()
-        if forwarded:
-            return forwarded
+    """Who asks; behind a proxy of ours, whom it names (`governance.proxies`)."""
     return str(request.META.get("REMOTE_ADDR", ""))
 
 

@@ -26,7 +26,7 @@ def test_readyz_is_ready_with_everything_there(client: Client, db: None) -> None
     answer = client.get("/readyz")
     assert answer.status_code == 200
     assert {k: v for k, v in answer.json().items() if k != "at"} == {
-        "ready": True, "checks": {"database": "ok", "migrations": "ok", "redis": "ok"},
+        "ready": True, "checks": {"database": "ok", "migrations": "ok", "redis": "ok"}, "warnings": {},
     }  # fmt: skip
 
 
@@ -57,6 +57,25 @@ def test_readyz_names_each_reason_and_no_address(client: Client, db: None, monke
         "redis": "Redis does not answer (ConnectionError)",
     }
     assert "10.0.0" not in answer.content.decode()
+
+
+def test_readyz_warns_of_months_that_run_out_and_stays_ready(client: Client, db: None) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("RESET ROLE")
+        cursor.execute(
+            "SELECT format('DROP TABLE %I', relname) FROM pg_class WHERE relispartition AND relkind = 'r'"
+            " AND relname ~ '^audit_journalentry_20'"
+        )
+        for (statement,) in cursor.fetchall():
+            cursor.execute(statement)
+        cursor.execute("SET ROLE rollcall_app")
+    answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["ready"] is True
+    assert answer.json()["warnings"] == {
+        "months": "months ahead run out (audit_journalentry has 0):"
+        " do scheduler and worker run? audit.tasks.make_months makes them"
+    }
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])

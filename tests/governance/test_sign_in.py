@@ -145,12 +145,24 @@ def test_the_counters_name_nobody(client: Client, user: User) -> None:
     assert "10.0.0.1" not in key
 
 
-def test_behind_a_proxy_the_last_address_counts(rf: Any, settings: Any) -> None:
-    request = rf.get("/login/", headers={"X-Forwarded-For": "6.6.6.6, 10.1.2.3"}, REMOTE_ADDR="10.0.0.9")
-    settings.SECURE_PROXY_SSL_HEADER = None
-    assert throttle.address_of(request) == "10.0.0.9"
-    settings.SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
-    assert throttle.address_of(request) == "10.1.2.3"
+def test_behind_a_proxy_the_address_that_it_saw_is_braked_and_not_the_proxy(user: User, settings: Any) -> None:
+    settings.ROLLCALL_TRUSTED_PROXIES = ["10.0.0.9"]
+    proxy = Client(REMOTE_ADDR="10.0.0.9")
+    here, there = (f"2001:db8::{uuid4().hex[:4]}:{uuid4().hex[:4]}" for _ in range(2))
+
+    def try_from(address: str, password: str = PASSWORD) -> str:
+        return text(
+            proxy.post(
+                "/login/",
+                {"username": "m.ito", "password": password},
+                headers={"X-Forwarded-For": f"6.6.6.6, {address}"},
+            )
+        )
+
+    for _ in range(throttle.PAIR.times):
+        assert "do not belong together" in try_from(here, "wrong")
+    assert "Too many tries" in try_from(here)
+    assert "Too many tries" not in try_from(there)
 
 
 def test_sign_out_is_a_post_and_ends_the_session(client: Client, user: User) -> None:

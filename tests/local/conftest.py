@@ -1,4 +1,4 @@
-"""State directories, stand-ins for the product, and a look at the machine's processes."""
+"""State directories, the product and stand-ins for it, and a look at the machine's processes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,7 +116,7 @@ class RunningUp:
 
     process: subprocess.Popen[str]
     said: Path
-    ended: bool = field(default=False)
+    values: dict[str, str] = field(default_factory=dict)
 
     def text(self) -> str:
         """What it has said so far."""
@@ -151,7 +152,7 @@ class Product:
             capture_output=True,
             text=True,
             check=False,
-            timeout=60,
+            timeout=120,
         )
 
     def up(self, **values: str) -> RunningUp:
@@ -168,12 +169,26 @@ class Product:
                 text=True,
                 start_new_session=True,
             )
-        self.running.append(RunningUp(process, said))
+        self.running.append(RunningUp(process, said, values))
         return self.running[-1]
 
     @property
     def state(self) -> State:
         return State(self.root / ".rollcall")
+
+
+@contextmanager
+def running_in(root: Path) -> Iterator[Product]:
+    """The product of this tree, on a free port; whatever was started is stopped in the end, and its data go."""
+    made = Product(root=root, port=ports.pick())
+    try:
+        yield made
+    finally:
+        for running in made.running:
+            if running.process.poll() is None:
+                running.end()
+        if made.state.path.exists():
+            servers.remove(made.state)
 
 
 @pytest.fixture
@@ -183,10 +198,24 @@ def product(tmp_path: Path) -> Iterator[Product]:
     shutil.copytree(PRODUCT, root, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "local", root / "local", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "gunicorn_conf.py", root)
-    made = Product(root=root, port=ports.pick())
-    yield made
-    for running in made.running:
-        if running.process.poll() is None:
-            running.end()
-    if made.state.path.exists():
-        servers.remove(made.state)
+    with running_in(root) as made:
+        yield made
+
+
+def copy_of_the_tree(root: Path) -> Path:
+    """The product itself, as a clone would have it: what is committed, and what is about to be."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if listed.returncode != 0:  # an unpacked archive
+        hidden = shutil.ignore_patterns(".venv", ".rollcall", ".git", "__pycache__", "node_modules", ".*_cache")
+        return Path(shutil.copytree(ROOT, root, ignore=hidden))
+    for name in filter(None, listed.stdout.split("\0")):
+        if (ROOT / name).is_file():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, root / name)
+    return root

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+import socket
 import subprocess
 import sys
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+import httpx
 import pytest
 
 from local import ports
@@ -14,6 +18,8 @@ from tests.local.conftest import newcomers_environment, until
 from tests.local.test_up import web_environment
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.local.conftest import Product
 
 pytestmark = pytest.mark.local
@@ -45,3 +51,64 @@ def test_the_product_learns_the_addresses_that_are_really_bound(product: Product
         process.wait(timeout=10)
 
     assert bound == f"{LOOPBACK}:{product.port},{other_host.strip('[]')}:{other}"
+
+
+TELLS = """
+import json
+def application(environ, start_response):
+    told = {name: value for name, value in environ.items() if isinstance(value, str)}
+    start_response("200 OK", [("Content-Type", "application/json")])
+    return [json.dumps(told).encode()]
+"""
+
+
+@contextmanager
+def serving(product: Product, bind: str) -> Iterator[None]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "gunicorn", "-c", "gunicorn_conf.py", "--bind", bind, "governance.wsgi"],
+        cwd=product.root,
+        env=newcomers_environment(REDIS_URL="redis://127.0.0.1:1/0", FORWARDED_ALLOW_IPS="*"),
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(timeout=10)
+
+
+def takes_connections(path: str) -> bool:
+    with socket.socket(socket.AF_UNIX) as tried:
+        return tried.connect_ex(path) == 0
+
+
+@pytest.mark.parametrize("is_socket", [False, True], ids=["loopback", "unix socket"])
+def test_gunicorn_itself_believes_nobody_and_hands_on_what_was_said(product: Product, *, is_socket: bool) -> None:
+    (product.root / "governance" / "wsgi.py").write_text(TELLS, encoding="utf-8")
+    path = str(product.root / "socket")
+    with (
+        serving(product, f"unix:{path}" if is_socket else f"{LOOPBACK}:{product.port}"),
+        httpx.Client(
+            transport=httpx.HTTPTransport(uds=path) if is_socket else None,
+            base_url=f"http://{LOOPBACK}:{product.port}",
+            trust_env=False,
+        ) as client,
+    ):
+        assert until(lambda: takes_connections(path) if is_socket else ports.accepts(product.port))
+        said = {
+            "X-Forwarded-For": "6.6.6.6",
+            "X-Forwarded-Proto": "https",
+            "X-Forwarded-Ssl": "off",
+            "SCRIPT_NAME": "/elsewhere",
+            "REMOTE_USER": "root",
+            "X_Forwarded_For": "6.6.6.7",
+        }
+        told = json.loads(client.get("/", headers=said).text)
+
+    assert told["wsgi.url_scheme"] == "http"
+    assert told["REMOTE_ADDR"] == ("" if is_socket else LOOPBACK)
+    assert told["SCRIPT_NAME"] == ""
+    assert {"REMOTE_USER", "HTTP_REMOTE_USER", "HTTP_SCRIPT_NAME"}.isdisjoint(told)
+    # Judged by governance.proxies.
+    assert told["HTTP_X_FORWARDED_FOR"] == "6.6.6.6"
+    assert told["HTTP_X_FORWARDED_PROTO"] == "https"

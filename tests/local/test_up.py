@@ -266,7 +266,21 @@ def test_addresses_that_are_none_are_refused(product: Product, state: State) -> 
 
     assert no_redis.returncode == no_database.returncode == 1
     assert no_redis.stderr.startswith("rollcall: REDIS_URL cannot be used: Redis URL must specify")
-    assert no_database.stderr.startswith('rollcall: DATABASE_OWNER_URL cannot be used: missing "=" after')
+    assert no_database.stderr == (
+        "rollcall: DATABASE_OWNER_URL must look like postgres://user:password@host:port/database,"
+        " with what is special in a password as %40 and the like.\n"
+    )
+
+
+@pytest.mark.parametrize("url", ["postgres://a:hid/den@127.0.0.1/b", "postgres://a:hid@den@127.0.0.1/b"])
+def test_a_password_that_is_not_escaped_is_not_repeated(product: Product, url: str) -> None:
+    given = dict.fromkeys(("DATABASE_URL", "DATABASE_OWNER_URL"), url)
+    refused = product.local("up", **given, REDIS_URL="redis://127.0.0.1")
+
+    assert refused.returncode == 1
+    assert "DATABASE_OWNER_URL must look like" in refused.stderr
+    assert "hid" not in refused.stderr
+    assert "den" not in refused.stderr
 
 
 def test_on_servers_of_somebody_else_there_is_no_demo_and_the_first_administrator_is_explained(
@@ -306,6 +320,32 @@ def test_on_servers_of_somebody_else_the_demo_is_loaded_when_asked_for(product: 
         assert "SCIM token     token-of-the-sandbox" in running.text()
         assert not (product.state.path / "pg").exists()
         assert running.end() == 0
+
+
+def test_a_database_of_somebody_else_that_holds_tenants_gets_no_demo_and_no_way_to_loopback(
+    product: Product, state: State
+) -> None:
+    with Supervisor(logs=state.logs, quiet=True).running() as supervisor:
+        there = servers.start(supervisor, state, throwaway=True)
+        running = product.up(**there, DEMO="1", PRODUCT_HOLDS_TENANTS="1")
+        assert running.says(ENDS), running.text()
+
+        assert "demo     | this database holds tenants already\n" in running.text()
+        assert "  manage.py invite_administrator NAME\n" in running.text()
+        assert "SCIM token" not in running.text()
+        assert "ROLLCALL_DEMO_DIRECTORY_URL" not in web_environment(product)
+        assert own_child(running, "demo.directory") is None
+        assert running.end() == 0
+
+
+def test_data_of_our_own_without_their_demo_are_refused_in_one_line(product: Product) -> None:
+    running = product.up(PRODUCT_HOLDS_TENANTS="1")
+
+    assert running.process.wait(timeout=60) == 1
+    assert running.text().endswith(
+        f"rollcall: {product.state.demo_file.resolve()} is not about these data:"
+        " put it back, or start afresh (make reset).\n"
+    )
 
 
 def test_a_public_name_is_what_the_web_process_is_called_by(product: Product, state: State) -> None:

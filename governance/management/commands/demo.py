@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -28,12 +29,14 @@ from demo.client import Endpoint
 from demo.nouns import Company, DirectorySpec
 from governance import campaigns, lines, reviews
 from governance.models.campaign import Campaign, Review, ReviewState, Silence
-from provisioning import systems
-from provisioning.models.connection import Connection
+from provisioning import connections, systems, tokens
+from provisioning.models.connection import Connection, SystemToken
 from provisioning.models.shadow import Shadow
 
 SANDBOX = "sandbox"
 TOKEN_LASTS = timedelta(days=365)
+# What `prepare` exits with where the database holds tenants, and not those of this demo: `local` goes on without one.
+HOLDS_OTHERS = 4
 FIRST_READING_SECONDS = 180
 # Which tenants each login serves, and as what.
 ROLES: dict[str, tuple[RoleName, tuple[str, ...]]] = {
@@ -75,6 +78,7 @@ class Command(BaseCommand):
         self.state: Path = settings.ROLLCALL_STATE_DIR
         self.file = self.state / "demo.json"
         self.data = self.state / "directory"
+        self._told = self.state / "demo-loaded.json"
         self.company = self._company()
         if options["step"] == "prepare":
             self._prepare()
@@ -92,14 +96,20 @@ class Command(BaseCommand):
 
     def _prepare(self) -> None:
         base = settings.ROLLCALL_PUBLIC_URL
-        if self.file.exists():
+        if self._is_here():
             facts = json.loads(self.file.read_text())
             facts |= {"address": base, "scim_base_url": f"{base}/scim/v2"}
             _write_private(self.file, facts)
             self._follow_directory()
             return
         if Tenant.objects.exists():
-            raise CommandError("this database holds tenants already: the demo is made only in an empty one")
+            raise CommandError(
+                "this database holds tenants already: no demo is loaded into it", returncode=HOLDS_OTHERS
+            )
+        if self._told.exists():
+            raise CommandError(
+                f"{self.file} is about a demo in another database: set ROLLCALL_STATE_DIR to a directory of its own"
+            )
         directory_tokens = directory.write_tokens(data=self.data, slugs=[d.slug for d in self.company.directories])
         # One transaction: a crash leaves either the whole demo or none of it.
         with transaction.atomic():
@@ -112,6 +122,18 @@ class Command(BaseCommand):
                 {"address": base, "scim_base_url": f"{base}/scim/v2", "systems": found, "logins": logins},
             )
         self.stdout.write(f"The demo is prepared: {len(found)} systems, {len(logins)} logins.")
+
+    def _is_here(self) -> bool:
+        """Whether the demo that the file is about is in this database. A crash may have left the file without it."""
+        if not self.file.exists():
+            return False
+        try:
+            systems_there = json.loads(self.file.read_text())["systems"]
+            ids = [UUID(str(system["token"]).split("_")[1]) for system in systems_there]
+        except (ValueError, KeyError, TypeError, IndexError) as error:
+            raise CommandError(f"{self.file} is not what this command wrote: put it back, or move it away") from error
+        # Ended or not: a token is never deleted.
+        return SystemToken.objects.filter(pk__in=ids).exists()
 
     def _make_tenants(self) -> dict[str, Tenant]:
         with scope(cause=_cause("demo", "the tenants of the demo")):
@@ -162,16 +184,16 @@ class Command(BaseCommand):
                 tenant_id=tenant.pk, name=spec.name, kind=SystemKind.DIRECTORY, policy=ReactivationPolicy.APPROVAL,
                 made_by=None, at=self.at,
             )  # fmt: skip
-            connection = systems.connect(
+            connection = connections.connect(
                 system=system, base_url=self._directory_url(spec), secret=secret, canary_user_name=spec.canary,
                 cadence_minutes=1, freshness_minutes=15, page_size=min(100, spec.page_limit or 100), at=self.at,
             )  # fmt: skip
             # Nothing is read before the story has been told.
-            systems.pause(connection=connection, reason="the demo is being loaded", at=self.at)
+            connections.pause(connection=connection, reason="the demo is being loaded", at=self.at)
             return self._token(system, tenant)
 
     def _token(self, system: System, tenant: Tenant) -> dict[str, str]:
-        _, text = systems.make_token(
+        _, text = tokens.make_token(
             system=system,
             label="demo",
             may=["read", "write"],
@@ -191,13 +213,12 @@ class Command(BaseCommand):
             with scope(tenant=tenant.pk, cause=_cause("demo", "the directory's address at this start")):
                 connection = Connection.objects.get(system__name=spec.name)
                 if connection.base_url != self._directory_url(spec):
-                    systems.change_connection(connection=connection, at=self.at, base_url=self._directory_url(spec))
+                    connections.change_connection(connection=connection, at=self.at, base_url=self._directory_url(spec))
 
     # -- load
 
     def _load(self) -> None:
-        done = self.state / "demo-loaded.json"
-        if done.exists():
+        if self._told.exists():
             self.stdout.write("The demo's story has been told already.")
             return
         facts = json.loads(self.file.read_text())
@@ -226,7 +247,7 @@ class Command(BaseCommand):
         story.lose(**told, data=self.data)
         story.begin_outage(data=self.data)
         self._begin_reading([d.slug for d in self.company.directories])
-        _write_private(done, {"at": datetime.now(UTC).isoformat()})
+        _write_private(self._told, {"at": datetime.now(UTC).isoformat()})
         self._say("The story is told; the first reconciliations begin within seconds.")
 
     def _say(self, line: str) -> None:
@@ -316,12 +337,12 @@ class Command(BaseCommand):
         for slug in slugs:
             spec = self.company.directory(slug)
             with scope(tenant=self._tenant(slug).pk, cause=_cause("demo", "the story is told")):
-                systems.resume(connection=self._connection(spec), at=datetime.now(UTC))
+                connections.resume(connection=self._connection(spec), at=datetime.now(UTC))
 
     def _pause(self) -> None:
         for spec in self.company.directories:
             with scope(tenant=self._tenant(spec.slug).pk, cause=_cause("demo", "the story goes on")):
-                systems.pause(connection=self._connection(spec), reason="the demo is being loaded", at=self.at)
+                connections.pause(connection=self._connection(spec), reason="the demo is being loaded", at=self.at)
 
     def _read(self, slugs: Sequence[str]) -> None:
         """Let the scheduled reconciliation read these systems once, and wait for it."""

@@ -31,10 +31,13 @@ def collectstatic() -> int:
 
 
 def demo(verb: str) -> int:
-    """Prepare writes the facts, load counts what the database holds. Fails when told to."""
+    """Prepare writes the facts, load counts what the database holds. Fails, and finds tenants of somebody else, when told to."""
     if os.environ.get("PRODUCT_FAILS") == verb:
         print("the demo could not be loaded", file=sys.stderr)
         return 3
+    if verb == "prepare" and os.environ.get("PRODUCT_HOLDS_TENANTS"):
+        print("this database holds tenants already", file=sys.stderr)
+        return 4
     if verb == "prepare":
         facts = {
             "address": os.environ["ROLLCALL_PUBLIC_URL"],
