@@ -49,7 +49,10 @@ SEEN_AGAIN_AFTER = timedelta(hours=1)
 
 @dataclass(frozen=True, kw_only=True)
 class Wrong:
-    """One thing that was seen to be wrong. `key` says whether it is the same thing as one already open."""
+    """One thing that was seen to be wrong. `key` says whether it is the same thing as one already open.
+
+    `each` sighting is written down where the evidence of the latest one is what somebody will act on.
+    """
 
     kind: FindingKind
     key: str
@@ -62,6 +65,7 @@ class Wrong:
     evidence: Mapping[str, Any] = field(default_factory=dict)
     due_at: datetime | None = None
     stage: str = ""
+    each: bool = False
 
 
 @dataclass(frozen=True)
@@ -99,7 +103,7 @@ def _fresh(wrong: Wrong, *, tenant: UUID, at: datetime) -> Finding:
 def _see_again(finding: Finding, wrong: Wrong, *, at: datetime) -> tuple[bool, bool]:
     """Whether the row changes, and whether the finding got worse."""
     worse = wrong.severity > finding.severity or (wrong.stage != finding.stage and bool(wrong.stage))
-    changed = worse or at - finding.last_seen_at >= SEEN_AGAIN_AFTER
+    changed = worse or wrong.each or at - finding.last_seen_at >= SEEN_AGAIN_AFTER
     if changed:
         finding.last_seen_at = at
         finding.severity = max(finding.severity, wrong.severity)

@@ -25,6 +25,8 @@ from audit.journal import Subject, record
 
 # Every ending is read back in the account's systems within this time.
 READ_BACK_WITHIN = timedelta(minutes=5)
+# The latest expiry that people or directories can give: every end is looked at again.
+LONGEST = timedelta(days=730)
 # How the database refuses a way back (accounts/migrations/0002_guards.py).
 NO_PERMIT = "RC003"
 FIELDS = frozenset({

@@ -4,10 +4,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Q
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.models.account import Account
 from accounts.models.hold import Hold, HoldKind
@@ -37,6 +39,28 @@ class Word(StrEnum):
     ROLE_ASK = "role.ask"
     ROLE_APPROVE = "role.approve"
 
+
+# What each word is for a person, at the beginning of a refusal.
+SAID: dict[Word, Any] = {
+    Word.ROLL_READ: gettext_lazy("Reading the roll"),
+    Word.ACCOUNT_SUSPEND: gettext_lazy("Suspending an account"),
+    Word.ACCOUNT_END: gettext_lazy("Ending an account"),
+    Word.ACCOUNT_RENEW: gettext_lazy("Renewing an account"),
+    Word.HOLD_RELEASE: gettext_lazy("Releasing a hold"),
+    Word.HOLD_RELEASE_SECURITY: gettext_lazy("Releasing a security hold"),
+    Word.OWNERSHIP_OFFER: gettext_lazy("Offering an account to an owner"),
+    Word.OWNERSHIP_ANSWER: gettext_lazy("Answering for accounts"),
+    Word.REACTIVATION_ASK: gettext_lazy("Asking an account back"),
+    Word.REACTIVATION_APPROVE: gettext_lazy("Approving that an account comes back"),
+    Word.PLAN_APPROVE: gettext_lazy("Approving a plan"),
+    Word.FINDING_HANDLE: gettext_lazy("Handling findings"),
+    Word.RUN_START: gettext_lazy("Starting or stopping a reading"),
+    Word.CAMPAIGN_RUN: gettext_lazy("Running a campaign"),
+    Word.REVIEW_ANSWER: gettext_lazy("Answering a review"),
+    Word.SYSTEM_MANAGE: gettext_lazy("Connecting or changing a system"),
+    Word.ROLE_ASK: gettext_lazy("Asking for a role for somebody"),
+    Word.ROLE_APPROVE: gettext_lazy("Approving a role"),
+}
 
 # What each role may do in its tenant. A table, so that pages and tests can show it whole.
 ROLES: dict[RoleName, frozenset[Word]] = {
@@ -88,8 +112,8 @@ def may(user: User, word: Word, *, tenant: UUID, at: datetime) -> Ruling:
     able = ", ".join(str(name.label) for name in RoleName if word in ROLES[name])
     return Ruling(
         allowed=False,
-        reason=_("%(word)s needs one of these roles here: %(able)s. An administrator can ask for it for you.")
-        % {"word": word.value, "able": able},
+        reason=_("%(what)s needs one of these roles here: %(able)s. An administrator can ask for it for you.")
+        % {"what": SAID[word], "able": able},
     )
 
 

@@ -4,14 +4,15 @@ Without rules, a directory is authoritative for everything that it says of its o
 ended account comes back only by a permit: that is not a field's authority but `accounts.lifecycle`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from django.db.models import Q
 
 from accounts.models.system import System
-from provisioning.changes import AccountChange, fold
+from provisioning.changes import fold
 from provisioning.models.authority import Authority, Direction, FieldAuthority, StatusSource
 
 
@@ -29,19 +30,33 @@ class StatusWord:
 
 def rules_for(system: System) -> list[FieldAuthority]:
     """The rules of a system and those for every system, its own first."""
-    found = FieldAuthority.objects.filter(Q(system=system) | Q(system__isnull=True))
-    return sorted(found, key=lambda rule: rule.system_id is None)
+    return rules_by_system([system.pk])[system.pk]
+
+
+def rules_by_system(systems: Collection[UUID]) -> dict[UUID, list[FieldAuthority]]:
+    """The rules of each of these systems, as `rules_for`. One query, however many there are."""
+    found = list(FieldAuthority.objects.filter(Q(system__in=systems) | Q(system__isnull=True)))
+    every = [rule for rule in found if rule.system_id is None]
+    return {system: [*(rule for rule in found if rule.system_id == system), *every] for system in systems}
 
 
 def value_at(document: Mapping[str, Any], path: str) -> Any:
-    """The value at a path such as `title` or `urn:…:2.0:User:department`."""
+    """The value at a path such as `title` or `urn:…:2.0:User:department`, names in any case (RFC 7643, 2.1)."""
     value: Any = document
-    if path.startswith("urn:"):
+    if path.lower().startswith("urn:"):
         schema, _, path = path.rpartition(":")
-        value = document.get(schema)
+        value = _named(document, schema)
     for part in path.split("."):
-        value = value.get(part) if isinstance(value, Mapping) else None
+        value = _named(value, part)
     return value
+
+
+def _named(value: Any, name: str) -> Any:
+    if not isinstance(value, Mapping):
+        return None
+    if name in value:
+        return value[name]
+    return next((one for key, one in value.items() if key.casefold() == name.casefold()), None)
 
 
 def _plain(value: Any) -> str:
@@ -58,21 +73,22 @@ def _ended_by_attribute(rules: Iterable[FieldAuthority], document: Mapping[str, 
     return ""
 
 
-def status(*, change: AccountChange, rules: Iterable[FieldAuthority]) -> StatusWord:
-    """What the change says about the status. A field that means "ended" wins over `active: true`."""
+def status(*, active: bool | None, document: Mapping[str, Any], rules: Iterable[FieldAuthority]) -> StatusWord:
+    """What a request asks for, or a reading shows, says about the status. A field that means "ended" wins over
+    `active: true`.
+    """
     rules = list(rules)
-    if because := _ended_by_attribute(rules, change.document):
+    if because := _ended_by_attribute(rules, document):
         return StatusWord(active=False, because=because)
-    if change.active is None:
+    if active is None:
         return StatusWord(active=None, because="")
-    direction = Direction.EXPANDS if change.active else Direction.REDUCES
+    direction = Direction.EXPANDS if active else Direction.REDUCES
     word = next((r.authority for r in rules if r.field == "active" and r.direction == direction), None)
     if word == Authority.ADVISORY:
         return StatusWord(active=None, because="active is advisory here")
     # A reduction that is stated about one object takes effect, whatever a rule says about who must approve.
-    needs_approval = change.active and word == Authority.NEEDS_APPROVAL
-    because = f"active is {str(change.active).lower()}"
-    return StatusWord(active=change.active, because=because, needs_approval=needs_approval)
+    needs_approval = active and word == Authority.NEEDS_APPROVAL
+    return StatusWord(active=active, because=f"active is {str(active).lower()}", needs_approval=needs_approval)
 
 
 def status_groups(*, system: System) -> frozenset[str]:

@@ -4,6 +4,7 @@ Standard library only. SCIM's spelling ends in `provisioning.scim`; feeds, file 
 so that `intake`, `authority` and `comparison` never see a wire format.
 """
 
+import re
 import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -43,16 +44,6 @@ class Outcome(StrEnum):
     HELD = "held"
     REJECTED = "rejected"
     PARKED = "parked"
-
-
-class DifferenceKind(StrEnum):
-    """Which dimension of a resource differs between a reading and our state."""
-
-    ABSENT_THERE = "absent_there"
-    ABSENT_HERE = "absent_here"
-    STATUS = "status"
-    ATTRIBUTE = "attribute"
-    MEMBERSHIP = "membership"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -120,20 +111,18 @@ class GroupChange:
     member_steps: tuple[MemberStep, ...] = ()
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Difference:
-    """One field of one resource where a reading (`theirs`) and our state (`ours`) disagree."""
-
-    kind: DifferenceKind
-    resource: str
-    field: str
-    ours: Any
-    theirs: Any
+# What nobody sees in a name and Unicode calls format or default-ignorable: two names that differ in it look the same.
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2065\u3164\ufe00-\ufe0f\uffa0\U000e0000-\U000e0fff]"
+)
 
 
 def fold(text: str) -> str:
-    """The form in which two spellings of one name are equal: NFKC, case-folded. Idempotent; keeps blanks."""
-    folded = unicodedata.normalize("NFKC", text)
+    """The form in which two spellings of one name are equal: NFKC, case-folded, without what nobody sees. Idempotent;
+    keeps blanks.
+    """
+    seen = _UNSEEN.sub("", "".join(c for c in text if unicodedata.category(c) != "Cf") if not text.isascii() else text)
+    folded = unicodedata.normalize("NFKC", seen)
     # Case folding can undo composition, and composition can bring back something foldable: two rounds are a fixed
     # point for all of Unicode (Unicode 15, section 3.13, definition D147).
     for _ in range(2):

@@ -6,29 +6,30 @@
 WITH matched AS (
   SELECT s.id, s.resource_type, s.account_id, s.group_id, s.name, s.name_key, s.display_name_key, s.wants_active,
          s.made_at, s.changed_at,
-         r.remote_id, r.active, r.name AS there, r.name_key AS there_key, r.document AS seen
+         r.remote_id, r.active, r.means_active, r.name AS there, r.name_key AS there_key, r.document AS seen
     FROM provisioning_stagedresource r JOIN provisioning_shadow s
       ON s.resource_type = r.resource_type AND s.external_id = r.remote_id
    WHERE r.snapshot_id = %(snapshot)s AND s.system_id = %(system)s AND s.ended_at IS NULL AND s.external_id <> ''
   UNION ALL
   SELECT s.id, s.resource_type, s.account_id, s.group_id, s.name, s.name_key, s.display_name_key, s.wants_active,
          s.made_at, s.changed_at,
-         r.remote_id, r.active, r.name, r.name_key, r.document
+         r.remote_id, r.active, r.means_active, r.name, r.name_key, r.document
     FROM provisioning_stagedresource r JOIN provisioning_shadow s
       ON s.resource_type = r.resource_type AND s.name_key = r.name_key
    WHERE r.snapshot_id = %(snapshot)s AND s.system_id = %(system)s AND s.ended_at IS NULL AND s.external_id = ''
 )
 
 -- name: status over matched
--- One side inactive, the other not. Pending counts only where the last word to us was inactive.
-SELECT m.account_id, m.remote_id, a.user_name, a.state, a.is_privileged, m.active,
+-- One side off, the other not. Off there is what shows itself inactive, or is by the rules for that system (`means`).
+-- Pending counts only where the last word to us was inactive.
+SELECT m.account_id, m.remote_id, a.user_name, a.state, a.is_privileged, m.means_active, m.seen->>'because' AS because,
+       (m.active IS FALSE OR m.means_active IS FALSE) AS is_off_there,
        EXISTS (SELECT FROM provisioning_plan p WHERE p.account_id = a.id AND p.kind = 'reactivation'
                AND p.state IN ('waiting', 'approved', 'executing')) AS is_asked_back
   FROM matched m JOIN accounts_account a ON a.id = m.account_id
  WHERE m.changed_at <= %(since)s AND a.state_since <= %(since)s
-   AND (m.active IS FALSE AND a.state = 'active'
-        OR m.active IS NOT FALSE AND (a.state IN ('suspended', 'deprovisioned', 'archived')
-                                      OR a.state = 'pending' AND NOT m.wants_active))
+   AND CASE WHEN m.active IS FALSE OR m.means_active IS FALSE THEN a.state = 'active'
+            ELSE a.state IN ('suspended', 'deprovisioned', 'archived') OR a.state = 'pending' AND NOT m.wants_active END
  ORDER BY a.user_name, a.id
 
 -- name: fields over matched
@@ -52,7 +53,8 @@ WITH gone AS (
    WHERE s.system_id = %(system)s AND s.ended_at IS NOT NULL
    ORDER BY s.resource_type, s.external_id, CASE WHEN s.external_id = '' THEN s.name_key END, s.ended_at DESC
 )
-SELECT r.resource_type, r.remote_id, r.name, r.active, a.id AS account_id, a.user_name, a.state, a.is_privileged
+SELECT r.resource_type, r.remote_id, r.name, r.active, a.id AS account_id, a.user_name, a.state, a.is_privileged,
+       (r.active IS FALSE OR r.means_active IS FALSE) AS is_off_there
   FROM provisioning_stagedresource r
   LEFT JOIN gone i ON i.resource_type = r.resource_type AND i.external_id = r.remote_id AND i.external_id <> ''
   LEFT JOIN gone n ON n.resource_type = r.resource_type AND n.name_key = r.name_key AND n.external_id = ''
@@ -66,10 +68,11 @@ SELECT r.resource_type, r.remote_id, r.name, r.active, a.id AS account_id, a.use
  ORDER BY r.resource_type, r.name_key, r.remote_id
 
 -- name: missing
--- Living here, and not staged.
+-- Living here, and not staged; of the types that can be read there.
 SELECT s.resource_type, s.account_id, s.group_id, s.name, a.state, a.is_privileged
   FROM provisioning_shadow s LEFT JOIN accounts_account a ON a.id = s.account_id
  WHERE s.system_id = %(system)s AND s.ended_at IS NULL AND s.changed_at <= %(since)s
+   AND s.resource_type = ANY(%(types)s)
    AND coalesce(a.state, 'active') NOT IN ('deprovisioned', 'archived')
    AND NOT EXISTS (SELECT FROM provisioning_stagedresource r WHERE r.snapshot_id = %(snapshot)s
                    AND r.resource_type = s.resource_type AND r.remote_id = s.external_id AND s.external_id <> '')
@@ -110,10 +113,13 @@ SELECT DISTINCT g.id AS group_id, g.display_name, g.display_name_key, w.id AS or
  ORDER BY g.display_name_key, member, origin_ref
 
 -- name: unjudged
--- Findings that this reading can't judge: their subject has changed, or they were seen, since it began.
+-- Findings that this reading can't judge: their subject has changed, or they were seen, since it began; or they are
+-- about what can't be read there.
 SELECT f.dedupe_key FROM accounts_finding f
  WHERE f.system_id = %(system)s AND f.kind = ANY(%(kinds)s) AND f.state = ANY(%(live)s)
    AND (f.last_seen_at > %(since)s
+        OR f.kind = 'membership_differs' AND %(unread)s
+        OR f.subject_kind IN ('group', 'remote_group') AND 'Group' <> ALL(%(types)s)
         OR EXISTS (SELECT FROM accounts_account a WHERE a.id = f.account_id AND a.state_since > %(since)s)
         OR EXISTS (SELECT FROM provisioning_shadow s WHERE s.system_id = %(system)s AND s.changed_at > %(since)s
                    AND (s.account_id = f.account_id

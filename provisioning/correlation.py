@@ -2,14 +2,16 @@
 
 `externalId` of the same system, then the employee number, then the user name with a second attribute that agrees.
 One match links, and the resource inherits that account's state. Several, or a weak one, is disputed: a new account
-that a person must look at.
+that a person must look at. Whoever is off is found by everything that was ever said of them, not only by what a system
+left standing before it ended them.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 
 from accounts.models.account import Account, AccountKind, AccountState
 from accounts.models.system import System
@@ -25,6 +27,12 @@ class Match:
     account: Account | None = None
     evidence: str = ""
     disputed: str = ""
+    perhaps: Account | None = None
+    """Of a disputed one: the account that it may be, which is off. It stays off until people have answered."""
+
+
+OFF = (AccountState.DEPROVISIONED, AccountState.SUSPENDED)
+_EMAIL = "email"
 
 
 def _by_external_id(change: AccountChange, system: System) -> set[UUID]:
@@ -70,8 +78,17 @@ def _contradicts(account: Account, change: AccountChange) -> str:
 
 def find(*, change: AccountChange, system: System) -> Match:
     """Whose the resource is. An account that has a living resource in this system already is never a match."""
-    taken = Shadow.objects.filter(system=system, ended_at__isnull=True, account__isnull=False).values("account_id")
-    free = Account.objects.exclude(pk__in=taken).exclude(state=AccountState.ARCHIVED)
+    match = _match(change, system)
+    if match.account is not None:
+        return match
+    perhaps, because = off_like(change=change, system=system)
+    return replace(match, disputed=match.disputed or because, perhaps=perhaps)
+
+
+def _match(change: AccountChange, system: System) -> Match:
+    # Asked of each candidate: a list of all who are taken would be read anew for every resource that is made.
+    taken = Shadow.objects.filter(account=OuterRef("pk"), system=system, ended_at__isnull=True)
+    free = Account.objects.filter(~Exists(taken)).exclude(state=AccountState.ARCHIVED)
     for evidence, ids in (
         ("externalId", _by_external_id(change, system)),
         ("employee number", _by_employee_number(change)),
@@ -84,7 +101,7 @@ def find(*, change: AccountChange, system: System) -> Match:
     of_that_name = Q(user_name_key=key) | Q(pk__in=known, state=AccountState.DEPROVISIONED)
     same_name = list(free.filter(of_that_name)[:3])
     if not same_name:
-        return Match(disputed=_goes_around(change, system, known))
+        return Match()
     agreeing = [(a, _second_attribute(a, change, known)) for a in same_name]
     strong = [a for a, second in agreeing if second]
     if not strong:
@@ -92,26 +109,45 @@ def find(*, change: AccountChange, system: System) -> Match:
     return _judge(strong, change, f"user name and {next(s for _, s in agreeing if s)}")
 
 
-def _goes_around(change: AccountChange, system: System, known: Collection[UUID]) -> str:
-    """Why this may be somebody whose account is off and whose resource this system only renamed, or nothing.
+def off_like(*, change: AccountChange, system: System, besides: UUID | None = None) -> tuple[Account | None, str]:
+    """An account that is off and that this may be, and why; by what it has or ever had.
 
-    Rename and create is no way around an ending or a hold: a person must look.
+    Neither a rename, nor another externalId, number or address, nor an end of the resource before it, is a way around
+    an ending or a hold. Two queries.
     """
-    off = Account.objects.filter(
-        state__in=[AccountState.DEPROVISIONED, AccountState.SUSPENDED],
-        pk__in=Shadow.objects.filter(system=system, ended_at__isnull=True, account__isnull=False).values("account_id"),
-    )
-    agreeing = {"user name": Q(pk__in=known)}
+    asked = _ever(change, system)
+    rows = [had.order_by().values_list(column, Value(rank)).distinct() for rank, (_, had, column) in enumerate(asked)]
+    strongest: dict[UUID, int] = {}
+    for account, rank in rows[0].union(*rows[1:]):
+        strongest[account] = min(rank, strongest.get(account, rank))
+    every = Account.objects.filter(pk__in=strongest, state__in=OFF).order_by("-state_since")
+    by = {account: asked[rank][0] for account, rank in strongest.items()}
+    # Machines share addresses, with each other and with people: one tells nothing about them.
+    off = next((a for a in every if a.pk != besides and (a.kind == AccountKind.PERSON or by[a.pk] != _EMAIL)), None)
+    if off is None:
+        return None, ""
+    what = by[off.pk]
+    return off, f"the {what} is that of {off.user_name}, which is {off.get_state_display()} here"
+
+
+def _ever(change: AccountChange, system: System) -> list[tuple[str, QuerySet[Any], str]]:
+    """Whoever had the same at any time, strongest first: rows of histories, with the column of the account."""
+    shadows = history_of(Shadow).objects.filter(resource_type="User")
+    here, accounts = shadows.filter(system_id=system.pk), history_of(Account).objects.all()
+    key = user_name_key(change.user_name)
+    asked: list[tuple[str, QuerySet[Any], str]] = [
+        ("user name", here.filter(name_key=key), "account_id"),
+        ("user name", Account.objects.filter(user_name_key=key), "id"),
+    ]
+    if change.external_id:
+        asked.append(("externalId", here.filter(external_id=change.external_id), "account_id"))
     if (change.kind or AccountKind.PERSON) == AccountKind.PERSON:
         if change.employee_number:
-            agreeing["employee number"] = Q(kind=AccountKind.PERSON, employee_number=change.employee_number)
+            same = accounts.filter(employee_number=change.employee_number, kind=AccountKind.PERSON)
+            asked.append(("employee number", same, "id"))
         if change.email:
-            same = Shadow.objects.filter(system=system, ended_at__isnull=True, email_key=fold(change.email)[:320])
-            agreeing["email"] = Q(kind=AccountKind.PERSON, pk__in=same.values("account_id"))
-    for evidence, condition in agreeing.items():
-        if found := off.filter(condition).first():
-            return f"the {evidence} is that of {found.user_name}, which is {found.get_state_display()} here"
-    return ""
+            asked.append((_EMAIL, shadows.filter(email_key=fold(change.email)[:320]), "account_id"))
+    return asked
 
 
 def _judge(found: list[Account], change: AccountChange, evidence: str) -> Match:

@@ -14,17 +14,9 @@ from accounts.models.group import Group
 from accounts.models.system import System
 from provisioning import authority
 from provisioning.changes import GroupChange, Intent, MemberStep, Outcome, fold
-from provisioning.intake import (
-    BadValue,
-    Sender,
-    Taken,
-    check_lengths,
-    digest,
-    refuse_taken,
-    save_shadow,
-    watch_mass_reduction,
-)
 from provisioning.models.shadow import Shadow
+from provisioning.shadows import BadValue, Sender, Taken, check_lengths, digest, refuse_taken, save_shadow
+from provisioning.status import watch_mass_reduction
 
 
 def _key(name: str) -> str:

@@ -5,7 +5,7 @@ well. A system without a connector can't be read back: nothing is recorded of it
 as a whole (`reconciliation.watch_freshness`).
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -20,11 +20,12 @@ from audit import crashpoints
 from audit.models import Cause, CauseKind
 from audit.redaction import redact_text
 from audit.scope import scope
-from provisioning import systems
+from provisioning import authority, connections
 from provisioning.changes import user_name_key
 from provisioning.connectors.egress import EgressError
 from provisioning.connectors.readings import BadAnswer, Reading
 from provisioning.connectors.scim import Directory
+from provisioning.models.authority import FieldAuthority
 from provisioning.models.connection import Connection, Connector
 from provisioning.models.readback import Readback, ReadResult
 from provisioning.models.shadow import Shadow
@@ -57,6 +58,7 @@ class _Target:
     shadow_name: str
     external_id: str
     connection: Connection
+    rules: Sequence[FieldAuthority]
 
 
 @dataclass(frozen=True)
@@ -110,13 +112,13 @@ def claim(*, at: datetime) -> list[Account]:
 def _targets(accounts: Iterable[Account]) -> list[_Target]:
     """Where each lives, or lived until it ended: one resource for each system that can be read."""
     off = {a.pk: a for a in accounts if a.state in {AccountState.SUSPENDED, AccountState.DEPROVISIONED}}
-    connections = {
+    readable = {
         c.system_id: c
         for c in Connection.objects.select_related("system")
         .filter(system__ended_at__isnull=True)
         .exclude(connector=Connector.NONE)
     }
-    shadows = Shadow.objects.filter(account__in=off, system__in=connections, resource_type="User")
+    shadows = Shadow.objects.filter(account__in=off, system__in=readable, resource_type="User")
     latest: dict[tuple[UUID, UUID], Shadow] = {}
     # The living one, if there is one; else the one that ended last. One that ended long before says nothing any more.
     for shadow in shadows.order_by("made_at"):
@@ -125,7 +127,10 @@ def _targets(accounts: Iterable[Account]) -> list[_Target]:
             key = (account.pk, shadow.system_id)
             if key not in latest or latest[key].ended_at is not None:
                 latest[key] = shadow
-    return [_target(off[account], shadow, connections[system]) for (account, system), shadow in latest.items()]
+    rules = authority.rules_by_system(readable.keys())
+    return [
+        _target(off[account], shadow, readable[system], rules[system]) for (account, system), shadow in latest.items()
+    ]
 
 
 def _known(account: UUID | None) -> UUID:
@@ -134,7 +139,7 @@ def _known(account: UUID | None) -> UUID:
     return account
 
 
-def _target(account: Account, shadow: Shadow, connection: Connection) -> _Target:
+def _target(account: Account, shadow: Shadow, connection: Connection, rules: Sequence[FieldAuthority]) -> _Target:
     return _Target(
         account=account.pk,
         name=account.user_name,
@@ -144,6 +149,7 @@ def _target(account: Account, shadow: Shadow, connection: Connection) -> _Target
         shadow_name=shadow.name,
         external_id=shadow.external_id,
         connection=connection,
+        rules=rules,
     )
 
 
@@ -176,14 +182,14 @@ def _read_system(targets: list[_Target]) -> list[_Seen]:
         return _failed(targets, f"{connection.system.name} is paused since {connection.paused_at:%Y-%m-%d %H:%M} UTC")
     seen: list[_Seen] = []
     try:
-        with systems.reader(connection) as client:
+        with connections.reader(connection) as client:
             directory = Directory(client, max_wait_seconds=PATIENCE)
             for target in targets:
                 result = _read_one(directory, target)
                 seen.append(result)
     except EgressError as error:
         return seen + _failed(targets[len(seen) :], error.reason)
-    except systems.SecretUnreadable as error:
+    except connections.SecretUnreadable as error:
         return seen + _failed(targets[len(seen) :], str(error))
     return seen
 
@@ -207,8 +213,10 @@ def _read_one(directory: Directory, target: _Target) -> _Seen:
         reading = Reading.of(found)
     except BadAnswer as error:
         return _Seen(target, ReadResult.FAILED, error.reason)
-    if reading.active is False:
-        return _Seen(target, ReadResult.INACTIVE, "active is false")
+    word = authority.status(active=reading.active, document=reading.document, rules=target.rules)
+    if reading.active is False or word.active is False:
+        # By what it shows of itself, or by what its status is derived from.
+        return _Seen(target, ReadResult.INACTIVE, word.because if word.active is False else "active is false")
     return _Seen(
         target, ReadResult.ACTIVE, "active is true" if reading.active else "it is there, and active is not said"
     )

@@ -15,8 +15,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 
-from accounts.findings import Wrong, open_or_raise, resolve
-from accounts.models.finding import FindingKind, Severity
+from accounts.findings import resolve
 from accounts.models.system import System
 from audit import crashpoints
 from audit.cause import current
@@ -24,7 +23,7 @@ from audit.journal import Subject, record
 from audit.redaction import redact_text
 from audit.scope import scope
 from audit.transitions import move
-from provisioning import comparison, plans, snapshot, systems
+from provisioning import comparison, connections, freshness, proofs, snapshot, wishes
 from provisioning.connectors.egress import EgressError
 from provisioning.connectors.scim import BusyError
 from provisioning.models.connection import Connection, Connector
@@ -82,7 +81,7 @@ def start(*, system: System, started_by: str, at: datetime) -> Run:
             return running
         run: Run = Run.objects.create(tenant_id=system.tenant_id, system=system, started_by=started_by, started_at=at)
         snapshot.begin(run=run, at=at)
-        systems.reading_begins(connection=connection, at=at)
+        connections.reading_begins(connection=connection, at=at)
         record(event=Event.RUN_STARTED, sentence=f"{started_by}: {system.name} is read", subjects=_subjects(run))
     return run
 
@@ -148,7 +147,7 @@ def advance(*, tenant: UUID, run_id: UUID, clock: Clock, seconds: float = SLICE)
         return False
     except BusyError as busy:
         return _wait(work, busy, clock=clock)
-    except (StopAsked, EgressError, systems.SecretUnreadable) as error:
+    except (StopAsked, EgressError, connections.SecretUnreadable) as error:
         return _end(work, _outcome(error), clock=clock)
     except Exception as error:
         _broke(work, error, clock=clock)
@@ -208,7 +207,7 @@ def _listed(work: Work, clock: Clock) -> str:  # noqa: ARG001  one signature for
 
 def _verify(work: Work, clock: Clock) -> str:
     with work.writing() as run:
-        snapshot.verify(snapshot=Snapshot.objects.get(run=run), at=clock())
+        proofs.verify(snapshot=Snapshot.objects.get(run=run), at=clock())
         step = _step(run, "comparing")
     crashpoints.here(VERIFIED)
     return step
@@ -228,13 +227,13 @@ def _plan(work: Work, clock: Clock) -> str:
         more: dict[str, Any] = {}
         # An incomplete reading neither wants anything nor takes back what an earlier one wanted.
         if reading.state == SnapshotState.COMPLETE:
-            wishes = comparison.wanted(snapshot=reading)
+            wanted = comparison.wanted(snapshot=reading)
             living = Shadow.objects.filter(system=run.system, resource_type="User", ended_at__isnull=True)
-            plans.freeze_reading(
-                system=run.system, run=run, wanted=wishes, total=living.count(),
+            wishes.freeze_reading(
+                system=run.system, run=run, wanted=wanted, total=living.count(),
                 read_nothing=run.counts.get("users", 0) == 0, at=clock(),
             )  # fmt: skip
-            more = {"wanted": len(wishes)}
+            more = {"wanted": len(wanted)}
         _step(run, "closing", more=more)
     crashpoints.here(PLANNED)
     return "closing"
@@ -244,7 +243,7 @@ def _close(work: Work, clock: Clock) -> str:
     with work.writing() as run:
         reading = Snapshot.objects.get(run=run)
         complete = reading.state == SnapshotState.COMPLETE
-        outcome = _Outcome(RunState.CLOSED) if complete else _Outcome(RunState.INCOMPLETE, snapshot.problem(reading))
+        outcome = _Outcome(RunState.CLOSED) if complete else _Outcome(RunState.INCOMPLETE, proofs.problem(reading))
         _finish(run, reading, outcome, at=clock())
     return "closed"
 
@@ -267,7 +266,7 @@ def _end(work: Work, outcome: _Outcome, *, clock: Clock) -> bool:
             run.counts = {**run.counts, **snapshot.counts(reading)}
             is_listing = reading.state == SnapshotState.LISTING
             if is_listing or reading.state == SnapshotState.VERIFYING:
-                snapshot.fail(snapshot=reading, because=outcome.problem, at=at)
+                proofs.fail(snapshot=reading, because=outcome.problem, at=at)
             where = f"page {reading.pages + 1}: " if is_listing and outcome.state == RunState.FAILED else ""
             _finish(run, reading, _Outcome(outcome.state, where + outcome.problem), at=at)
     except LeaseLost:
@@ -313,9 +312,9 @@ def _finish(run: Run, reading: Snapshot, outcome: _Outcome, *, at: datetime) -> 
     complete = outcome.state == RunState.CLOSED
     if complete:
         # Complete as of its beginning: what changed there since was not necessarily seen.
-        resolve([not_measured_key(run.system_id)], because="read completely", at=at)
+        resolve([freshness.not_measured_key(run.system_id)], because="read completely", at=at)
     if outcome.state != RunState.STOPPED:
-        systems.reading_ended(
+        connections.reading_ended(
             system=run.system, complete_at=reading.started_at if complete else None, problem=run.problem
         )
     record(
@@ -328,8 +327,9 @@ def _finish(run: Run, reading: Snapshot, outcome: _Outcome, *, at: datetime) -> 
 
 
 def _summary(counts: Mapping[str, Any]) -> str:
+    groups = f"{counts['groups']} groups" if "groups" in counts else "no groups, which it does not show,"
     return (
-        f"{counts.get('users', 0)} accounts and {counts.get('groups', 0)} groups read,"
+        f"{counts.get('users', 0)} accounts and {groups} read,"
         f" {counts.get('opened', 0)} findings opened, {counts.get('resolved', 0)} resolved,"
         f" {counts.get('wanted', 0)} changes wanted"
     )
@@ -342,59 +342,7 @@ def _subjects(run: Run) -> list[Subject]:
 def after_plan(*, plan: Plan, at: datetime) -> int:
     """Close the findings that a plan of a reading has repaired: the reading said how it is there, and now it is so here.
 
-    Whoever executes such a plan may call it, to say so at once; else the next complete reading closes them.
+    Returns how many. In the transaction that closes the plan, or later: else the next complete reading closes them.
     """
     keys = comparison.repaired_by(plan)
     return resolve(keys, because=f"repaired by plan {str(plan.pk)[-6:]}: here it is now as it was read there", at=at)
-
-
-# -- not having looked is itself a finding
-
-
-def not_measured_key(system: UUID) -> str:
-    """The dedupe key of "this system is not measured"."""
-    return f"not_measured:{system}"
-
-
-def watch_freshness(*, at: datetime) -> int:
-    """Open `not measured` for each system without a complete reading inside its goal. Returns how many are."""
-    connections = {c.system_id: c for c in Connection.objects.all()}
-    wrongs = [
-        wrong
-        for system in System.objects.filter(ended_at__isnull=True)
-        if (wrong := _not_measured(system, connections.get(system.pk), at=at)) is not None
-    ]
-    open_or_raise(wrongs, at=at)
-    ended = System.objects.filter(ended_at__isnull=False).values_list("pk", flat=True)
-    resolve([not_measured_key(pk) for pk in ended], because="the system has ended", at=at)
-    return len(wrongs)
-
-
-def _not_measured(system: System, connection: Connection | None, *, at: datetime) -> Wrong | None:
-    goal = timedelta(minutes=connection.freshness_minutes) if connection else timedelta(0)
-    last = connection.last_complete_at if connection else None
-    if connection is not None and last is not None and at - last <= goal:
-        return None
-    since = f"last read completely {last:%Y-%m-%d %H:%M} UTC" if last else "never read completely"
-    stage, why = _why(connection)
-    return Wrong(
-        kind=FindingKind.NOT_MEASURED,
-        key=not_measured_key(system.pk),
-        title=f"{system.name} is not measured, {since}: {why}",
-        severity=Severity.MEDIUM if connection is None else Severity.HIGH,
-        system=system.pk,
-        evidence={"last_complete_at": last.isoformat() if last else None, "why": why},
-        due_at=(last or system.made_at) + goal + timedelta(days=1),
-        stage=stage,
-    )
-
-
-def _why(connection: Connection | None) -> tuple[str, str]:
-    """A word that changes when the reason does, and the reason."""
-    if connection is None or connection.connector == Connector.NONE:
-        return "not connected", "it is not connected"
-    if connection.paused_at is not None:
-        return "paused", f"paused since {connection.paused_at:%Y-%m-%d %H:%M} UTC"
-    if connection.last_problem:
-        return "failing", connection.last_problem
-    return "waiting", "no reading has ended since" if connection.last_complete_at else "no reading has ended yet"

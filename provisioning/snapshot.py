@@ -5,26 +5,28 @@ place costs a page and nothing else. Whoever works on a run holds its lease: one
 but no longer write. Absence means nothing unless every proof holds.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
 import structlog
 from django.db import connection as database
-from django.db.models import Count
+from django.db.models import Count, QuerySet
 
 from audit import crashpoints
 from audit.models import Cause, CauseKind
 from audit.redaction import redact_text
 from audit.scope import scope
 from audit.transitions import move
-from provisioning import systems
+from provisioning import authority, connections
 from provisioning.changes import fold, user_name_key
 from provisioning.connectors.readings import BadAnswer, GroupReading, Reading, attribute
 from provisioning.connectors.scim import Directory, Page, ResourceType
+from provisioning.models.authority import FieldAuthority
 from provisioning.models.connection import Connection
 from provisioning.models.run import Run, RunState
 from provisioning.models.snapshot import Snapshot, SnapshotProof, SnapshotState, StagedMember, StagedResource
@@ -35,6 +37,8 @@ log = structlog.get_logger("rollcall.readings")
 Word = SnapshotProof.Word
 ENDPOINTS: Mapping[str, ResourceType] = {"User": "Users", "Group": "Groups"}
 _NEXT = {"User": "Group", "Group": None}
+# By these a server says that it has no such endpoint (RFC 7644, 3.12).
+ABSENT = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.NOT_IMPLEMENTED})
 # How long one page may wait for a server that says that it is busy, in seconds; past that the slice ends.
 PATIENCE = 5.0
 LONGEST = 400  # characters of an id or a name, as the columns'
@@ -75,6 +79,13 @@ class Work:
 
 
 @dataclass(frozen=True)
+class _Unreadable:
+    """There is nothing of this kind to be read, and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
 class _Place:
     """Where a reading goes on."""
 
@@ -103,12 +114,10 @@ def read_pages(*, work: Work, go_on: Callable[[], bool]) -> bool:
     if snapshot.state != SnapshotState.LISTING:
         return True
     place: _Place | None = _Place(snapshot.resource_type, snapshot.next_index)
-    with systems.reader(connection) as client:
+    with connections.reader(connection) as client:
         directory = Directory(client, max_wait_seconds=PATIENCE)
         while place is not None:
-            page = next(
-                directory.pages(ENDPOINTS[place.resource_type], count=connection.page_size, start_index=place.index)
-            )
+            page = _read_page(directory, place, count=connection.page_size)
             crashpoints.here(PAGE_READ)
             place = _keep(work, place, page)
             crashpoints.here(PAGE_WRITTEN)
@@ -117,20 +126,38 @@ def read_pages(*, work: Work, go_on: Callable[[], bool]) -> bool:
     return place is None
 
 
-def _keep(work: Work, place: _Place, page: Page) -> _Place | None:
+def _read_page(directory: Directory, place: _Place, *, count: int) -> Page | _Unreadable:
+    """One page; or that there are no groups to be read there, which says nothing about its accounts."""
+    endpoint = ENDPOINTS[place.resource_type]
+    try:
+        return next(directory.pages(endpoint, count=count, start_index=place.index))
+    except BadAnswer as error:
+        # A server need not have groups (RFC 7644, 4). What has begun to be listed must be listed to its end.
+        if place.resource_type == "User" or place.index > 1:
+            raise
+        if error.status not in ABSENT and directory.offers(endpoint) is not False:
+            raise
+        return _Unreadable(error.reason)
+
+
+def _keep(work: Work, place: _Place, page: Page | _Unreadable) -> _Place | None:
     """Stage one page and move the cursor, in one transaction. Returns where to go on, or None after the last page."""
     with work.writing() as run:
         snapshot = Snapshot.objects.select_for_update().get(run=run)
         if (snapshot.resource_type, snapshot.next_index) != (place.resource_type, place.index):
             raise LeaseLost("the cursor has moved since this page was asked for")
-        _stage(snapshot, page)
-        following = _after(place, page)
-        snapshot.first_totals = {place.resource_type: page.total_results} | snapshot.first_totals
-        snapshot.last_totals = snapshot.last_totals | {place.resource_type: page.total_results}
-        snapshot.pages += 1
+        if isinstance(page, _Unreadable):
+            snapshot.unreadable = snapshot.unreadable | {place.resource_type: redact_text(page.reason)}
+            following = _next_type(place)
+        else:
+            _stage(snapshot, page, authority.rules_for(run.system))
+            following = _after(place, page)
+            snapshot.first_totals = {place.resource_type: page.total_results} | snapshot.first_totals
+            snapshot.last_totals = snapshot.last_totals | {place.resource_type: page.total_results}
+            snapshot.pages += 1
+            snapshot.next_index = place.index + page.items_per_page
         if following is None:
             move(snapshot, SnapshotState.VERIFYING, by=SNAPSHOT)
-            snapshot.next_index = place.index + page.items_per_page
         else:
             snapshot.resource_type, snapshot.next_index = following.resource_type, following.index
         snapshot.save()
@@ -144,21 +171,25 @@ def _after(place: _Place, page: Page) -> _Place | None:
     index = place.index + page.items_per_page
     if index <= page.total_results:
         return _Place(place.resource_type, index)
+    return _next_type(place)
+
+
+def _next_type(place: _Place) -> _Place | None:
     following = _NEXT[place.resource_type]
     return _Place(following, 1) if following else None
 
 
-def _stage(snapshot: Snapshot, page: Page) -> None:
+def _stage(snapshot: Snapshot, page: Page, rules: Sequence[FieldAuthority]) -> None:
     """One statement for the resources of a page, one for its members. What can't be read leaves no row: then the
     reading isn't drained, and says so.
     """
-    read = _user if snapshot.resource_type == "User" else _group
+    is_user = snapshot.resource_type == "User"
     rows: list[StagedResource] = []
     groups: list[str] = []
     members: list[str] = []
     for resource in page.resources:
         try:
-            row, of_group = read(snapshot, resource)
+            row, of_group = _user(snapshot, resource, rules) if is_user else _group(snapshot, resource)
         except BadAnswer as error:
             log.warning("a resource could not be read", snapshot=str(snapshot.pk), reason=redact_text(error.reason))
             continue
@@ -175,13 +206,19 @@ def _stage(snapshot: Snapshot, page: Page) -> None:
             )
 
 
-def _user(snapshot: Snapshot, resource: Mapping[str, Any]) -> tuple[StagedResource, list[str]]:
+def _user(
+    snapshot: Snapshot, resource: Mapping[str, Any], rules: Sequence[FieldAuthority]
+) -> tuple[StagedResource, list[str]]:
     reading = Reading.of(resource)
     shown = attribute(resource, "displayName")
     # Only what is compared is kept: the roll needs no second copy of a person's data.
     seen = {"displayName": shown, "displayNameKey": fold(shown)[:LONGEST]} if isinstance(shown, str) else {}
+    # As a request that said the same would be heard.
+    word = authority.status(active=reading.active, document=reading.document, rules=rules)
+    if word.active is False and reading.active is not False:
+        seen["because"] = word.because
     row = _row(snapshot, reading.id, reading.external_id, reading.user_name, user_name_key(reading.user_name))
-    row.active, row.digest, row.document = reading.active, reading.digest, seen
+    row.active, row.means_active, row.digest, row.document = reading.active, word.active, reading.digest, seen
     return row, []
 
 
@@ -210,101 +247,23 @@ def _short(text: str) -> str:
     return text
 
 
-# -- verifying
-
-
-def verify(*, snapshot: Snapshot, at: datetime) -> bool:
-    """Write a row per proof and say whether all hold: then, and only then, absence means something."""
-    proofs = [_drained(snapshot), _total(snapshot), _unique(snapshot), _canary(snapshot), _shrink(snapshot)]
-    SnapshotProof.objects.bulk_create(proofs)
-    complete = all(proof.holds for proof in proofs)
-    move(snapshot, SnapshotState.COMPLETE if complete else SnapshotState.INCOMPLETE, by=SNAPSHOT)
-    snapshot.ended_at = at
-    snapshot.save(update_fields=["state", "ended_at"])
-    return complete
-
-
-def fail(*, snapshot: Snapshot, because: str, at: datetime) -> None:
-    """The reading ends here: it was not drained, and says why."""
-    SnapshotProof.objects.bulk_create(
-        [_proof(snapshot, Word.DRAINED, holds=False, detail=because)], ignore_conflicts=True
-    )
-    move(snapshot, SnapshotState.FAILED, by=SNAPSHOT)
-    snapshot.ended_at = at
-    snapshot.save(update_fields=["state", "ended_at"])
-
-
-def problem(snapshot: Snapshot) -> str:
-    """Which proofs did not hold, in words; empty where all did."""
-    broken = [proof for proof in snapshot.proofs.all() if not proof.holds]
-    return "; ".join(f"not proven that {proof.get_word_display()}: {proof.detail}" for proof in broken)
-
-
 def counts(snapshot: Snapshot) -> dict[str, int]:
     """How much was read so far."""
-    kinds = dict(_staged(snapshot).values_list("resource_type").annotate(n=Count("pk")))
-    return {
-        "pages": snapshot.pages,
-        "users": kinds.get("User", 0),
-        "groups": kinds.get("Group", 0),
-        "members": StagedMember.objects.filter(snapshot=snapshot).count(),
-    }
+    kinds = dict(staged(snapshot).values_list("resource_type").annotate(n=Count("pk")))
+    read = {"pages": snapshot.pages, "users": kinds.get("User", 0)}
+    if "Group" in snapshot.unreadable:
+        # Unknown is not zero.
+        return read
+    members = StagedMember.objects.filter(snapshot=snapshot).count()
+    return {**read, "groups": kinds.get("Group", 0), "members": members}
 
 
 def discard(snapshot: Snapshot) -> None:
     """Forget what was staged: what it showed is in findings, plans and proofs by now."""
-    _staged(snapshot).delete()
+    staged(snapshot).delete()
     StagedMember.objects.filter(snapshot=snapshot).delete()
 
 
-def _staged(snapshot: Snapshot) -> Any:
+def staged(snapshot: Snapshot) -> QuerySet[StagedResource]:
+    """The resources that were read so far."""
     return StagedResource.objects.filter(snapshot=snapshot)
-
-
-def _proof(snapshot: Snapshot, word: Word, *, holds: bool, detail: str) -> SnapshotProof:
-    return SnapshotProof(
-        tenant_id=snapshot.tenant_id, snapshot=snapshot, word=word, holds=holds, detail=redact_text(detail)[:400]
-    )
-
-
-def _drained(snapshot: Snapshot) -> SnapshotProof:
-    """As many rows are staged as the last page of each kind announced; one that could not be read is missing."""
-    read = counts(snapshot)
-    have = {"User": read["users"], "Group": read["groups"]}
-    holds = all(snapshot.last_totals.get(kind) == have[kind] for kind in ENDPOINTS)
-    detail = ", ".join(f"{have[kind]} of {snapshot.last_totals.get(kind, '?')} {ENDPOINTS[kind]}" for kind in ENDPOINTS)
-    return _proof(snapshot, Word.DRAINED, holds=holds, detail=detail)
-
-
-def _total(snapshot: Snapshot) -> SnapshotProof:
-    first, last = snapshot.first_totals, snapshot.last_totals
-    moved = [kind for kind in ENDPOINTS if first.get(kind) != last.get(kind)]
-    detail = ", ".join(
-        f"{ENDPOINTS[kind]} {first.get(kind)}" + (f", then {last.get(kind)}" if kind in moved else "")
-        for kind in ENDPOINTS
-    )
-    return _proof(snapshot, Word.TOTAL, holds=not moved, detail=detail)
-
-
-def _unique(snapshot: Snapshot) -> SnapshotProof:
-    ids = _staged(snapshot).values("resource_type", "remote_id").annotate(n=Count("pk"))
-    twice = ids.filter(n__gt=1).count()
-    detail = f"{twice} ids came more than once: pages shifted while they were read" if twice else "every id came once"
-    return _proof(snapshot, Word.UNIQUE, holds=not twice, detail=detail)
-
-
-def _canary(snapshot: Snapshot) -> SnapshotProof:
-    name = Connection.objects.values_list("canary_user_name", flat=True).get(system=snapshot.system_id)
-    seen = _staged(snapshot).filter(resource_type="User", name_key=user_name_key(name)).exists()
-    return _proof(snapshot, Word.CANARY, holds=seen, detail=f"{name} was {'' if seen else 'not '}seen")
-
-
-def _shrink(snapshot: Snapshot) -> SnapshotProof:
-    """Judged by accounts alone: of a handful of groups, one that is deleted would be a tenth of them."""
-    limit = Connection.objects.values_list("shrink_percent", flat=True).get(system=snapshot.system_id)
-    last = Run.objects.filter(system=snapshot.system_id, state=RunState.CLOSED).order_by("-started_at").first()
-    before = int(last.counts.get("users", 0)) if last else 0
-    now = counts(snapshot)["users"]
-    holds = now > 0 and 100 * (before - now) <= limit * before
-    detail = f"{now} accounts, {before} in the last complete reading; at most {limit} % fewer are believed"
-    return _proof(snapshot, Word.SHRINK, holds=holds, detail=detail if now else "it shows no account at all")

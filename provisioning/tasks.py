@@ -12,13 +12,12 @@ from uuid import UUID
 import structlog
 from celery import shared_task
 
-from accounts.models.system import System
 from accounts.models.tenant import Tenant
 from audit.models import Cause, CauseKind
 from audit.scope import scope
-from provisioning import plans, readback, reconciliation, systems
+from provisioning import execution, freshness, readback, reconciliation, tokens
 from provisioning.models.connection import Connection
-from provisioning.models.plan import Plan, PlanKind, PlanState
+from provisioning.models.plan import Plan, PlanState
 from provisioning.models.run import Run, RunState
 
 MINUTE = 60.0
@@ -83,20 +82,6 @@ def _advance(tenant: UUID, run: UUID) -> None:
 
 
 @shared_task  # type: ignore[untyped-decorator]  # Celery has no types
-def reconcile_system(*, tenant: str, system: str) -> None:
-    """Read one system now, from a page's "read now". What is being read already is gone on with."""
-    with scope(tenant=UUID(tenant), cause=_sweep("somebody asked for a reading")):
-        run = reconciliation.start(system=System.objects.get(pk=system), started_by="sweep", at=_now())
-    _advance(UUID(tenant), run.pk)
-
-
-@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
-def advance_run(*, tenant: str, run: str) -> None:
-    """Go on with one run for a while; impatience of a page, never needed."""
-    _advance(UUID(tenant), UUID(run))
-
-
-@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
 def read_back_due() -> None:
     """Read back every ending whose time has come."""
     go_on = _for_a_minute()
@@ -116,17 +101,13 @@ def execute_cleared_plans() -> None:
     def of_tenant(tenant: UUID) -> None:
         with scope(tenant=tenant):
             due = list(Plan.objects.filter(state__in=ready).order_by("asked_at").values_list("pk", flat=True))
-        _each("execute a plan", due, lambda plan: _execute(tenant, plan), go_on=go_on)
+        _each("execute a plan", due, lambda plan: _execute(tenant, plan, go_on), go_on=go_on)
 
     _each_tenant("execute plans", of_tenant, go_on=go_on)
 
 
-def _execute(tenant: UUID, plan_id: UUID) -> None:
-    at = _now()
-    with scope(tenant=tenant, cause=_sweep("a plan is ready to be carried out")):
-        plan = plans.execute(plan_id=plan_id, at=at)
-        if plan.kind == PlanKind.READING:
-            reconciliation.after_plan(plan=plan, at=at)
+def _execute(tenant: UUID, plan_id: UUID, go_on: Callable[[], bool]) -> None:
+    execution.advance(tenant=tenant, plan_id=plan_id, clock=_now, go_on=go_on, then=reconciliation.after_plan)
 
 
 @shared_task  # type: ignore[untyped-decorator]  # Celery has no types
@@ -135,7 +116,7 @@ def watch_freshness() -> None:
 
     def of_tenant(tenant: UUID) -> None:
         with scope(tenant=tenant, cause=_sweep("is every system measured?")):
-            reconciliation.watch_freshness(at=_now())
+            freshness.watch_freshness(at=_now())
 
     _each_tenant("watch freshness", of_tenant, go_on=_for_a_minute())
 
@@ -146,8 +127,8 @@ def trim_rings() -> None:
 
     def of_tenant(tenant: UUID) -> None:
         with scope(tenant=tenant, cause=_sweep("rings keep their length")):
-            systems.trim_reads()
+            tokens.trim_reads()
 
     _each_tenant("trim reads", of_tenant, go_on=_for_a_minute())
     with scope(cause=_sweep("rings keep their length")):
-        systems.trim_refused()
+        tokens.trim_refused()

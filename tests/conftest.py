@@ -72,6 +72,8 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
             cursor.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                # Nobody but a superuser may stop the server's own workers; they don't keep a database from its end.
+                " AND backend_type = 'client backend'"
             )
         connections.close_all()
 

@@ -25,7 +25,6 @@ ResourceType = Literal["Users", "Groups"]
 
 _LIST = "urn:ietf:params:scim:api:messages:2.0:listresponse"
 _ERROR = "urn:ietf:params:scim:api:messages:2.0:error"
-_CONFIG = "urn:ietf:params:scim:schemas:core:2.0:serviceproviderconfig"
 # attrPath of RFC 7644, figure 1, without sub-attributes, whose comparison could not be checked afterwards.
 _ATTRIBUTE = re.compile(r"[A-Za-z][A-Za-z0-9_-]*")
 _CASE_EXACT = frozenset({"id", "externalid"})
@@ -76,11 +75,20 @@ class Directory:
         self._sleep = sleep
         self._max_wait = max_wait_seconds
 
-    def service_provider_config(self) -> Mapping[str, Any]:
-        """Read what the server says it can do (RFC 7643, 5). Raises `BadAnswer`."""
-        config = self._object(self._get("/ServiceProviderConfig", {}))
-        _check_schema(config, _CONFIG, "The service provider configuration")
-        return config
+    def offers(self, resource_type: ResourceType) -> bool | None:
+        """Whether the server says that it has such resources (RFC 7643, 6); None where it says nothing to rely on."""
+        try:
+            document = self._object(self._get("/ResourceTypes", {}))
+            _check_schema(document, _LIST, "A list")
+            total = _whole_number(document, "totalResults")
+            offered = attribute(document, "Resources")
+            if not isinstance(offered, list) or total != len(offered):
+                return None
+            endpoints = [attribute(one, "endpoint") for one in offered if isinstance(one, dict)]
+        except BadAnswer:
+            return None
+        # Relative to the base URL (RFC 7643, 6); some servers write the whole address.
+        return any(isinstance(one, str) and one.rstrip("/").rpartition("/")[2] == resource_type for one in endpoints)
 
     def pages(
         self,

@@ -15,7 +15,8 @@ class Shadow(TenantOwned):
     """One resource of one system. Its key is the SCIM `id`; `userName` and `externalId` are unique among the living.
 
     `document` is what the system said, without id, meta, active, members and secrets. `wants_active` is its last word
-    about `active`; what it is told back comes from the account.
+    about `active`; what it is told back comes from the account. `email_key` is the address that counts most;
+    `more_emails` says that the document has others, or may have.
     """
 
     system = TenantForeignKey(System, related_name="shadows")
@@ -27,6 +28,7 @@ class Shadow(TenantOwned):
     external_id = models.CharField(max_length=400, blank=True, default="")
     display_name_key = models.CharField(max_length=400, blank=True, default="")
     email_key = models.CharField(max_length=320, blank=True, default="")
+    more_emails = models.BooleanField(default=True, db_default=True)
     wants_active = models.BooleanField(default=True)
     document = models.JSONField(default=dict, blank=True)
     digest = models.CharField(max_length=64, blank=True, default="")
@@ -49,6 +51,18 @@ class Shadow(TenantOwned):
                 fields=["tenant", "system", "email_key"],
                 name="provisioning_shadow_by_email",
                 condition=Q(ended_at__isnull=True) & ~Q(email_key=""),
+            ),
+            # An address is looked for by the index above, and in the documents that may hold more than one.
+            models.Index(
+                fields=["tenant", "system"],
+                name="provisioning_shadow_emails",
+                condition=Q(ended_at__isnull=True, more_emails=True),
+            ),
+            # Ended ones too: whose it was before is evidence for whose it is (`provisioning.correlation`).
+            models.Index(
+                fields=["tenant", "system", "external_id"],
+                name="provisioning_shadow_ever",
+                condition=~Q(external_id=""),
             ),
             models.Index(fields=["tenant", "account"], name="provisioning_shadow_of_account"),
             models.Index(fields=["tenant", "group"], name="provisioning_shadow_of_group"),

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models.system import System
@@ -25,7 +25,10 @@ class SnapshotState(models.TextChoices):
 
 
 class Snapshot(TenantOwned):
-    """One reading. `next_index` is where to go on after a crash: it moves with its page, in one transaction."""
+    """One reading. `next_index` is where to go on after a crash: it moves with its page, in one transaction.
+
+    `unreadable` names the resource types that can't be read there, each with why: nothing follows about them.
+    """
 
     run = TenantForeignKey(Run, related_name="snapshots")
     system = TenantForeignKey(System, related_name="snapshots")
@@ -35,6 +38,7 @@ class Snapshot(TenantOwned):
     pages = models.PositiveIntegerField(default=0)
     first_totals = models.JSONField(default=dict, blank=True)
     last_totals = models.JSONField(default=dict, blank=True)
+    unreadable = models.JSONField(default=dict, db_default=Value({}, models.JSONField()), blank=True)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
 
@@ -87,7 +91,10 @@ class SnapshotProof(TenantOwned):
 
 
 class StagedResource(TenantOwned):
-    """One resource as it was read: staging, removed when its run has closed."""
+    """One resource as it was read: staging, removed when its run has closed.
+
+    `active` is what it shows, `means_active` what that says of the status by the rules for its system.
+    """
 
     rights: ClassVar = Rights.BOUNDED
     untracked: ClassVar = "staging, removed when its run has closed"
@@ -99,6 +106,7 @@ class StagedResource(TenantOwned):
     name = models.CharField(max_length=400, blank=True, default="")
     name_key = models.CharField(max_length=400, blank=True, default="")
     active = models.BooleanField(null=True)
+    means_active = models.BooleanField(null=True)
     digest = models.CharField(max_length=64)
     document = models.JSONField(default=dict)
 

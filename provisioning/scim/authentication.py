@@ -15,10 +15,10 @@ from django.http import HttpRequest
 
 from accounts.models.system import System
 from audit.scope import scope
-from provisioning import systems
+from provisioning import tokens
 from provisioning.models.connection import SystemToken
 from provisioning.scim.errors import ScimError, forbidden, unauthorized
-from provisioning.systems import Refusal, Refused, TokenMay
+from provisioning.tokens import Refusal, Refused, TokenMay
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -57,9 +57,9 @@ def authenticate(request: HttpRequest, *, at: datetime, path: str) -> Caller:
     if scheme.lower() != "bearer":
         presented = ""
     with scope():
-        found = systems.find_token(presented, at=at) if presented.isascii() else Refused(Refusal.MALFORMED)
+        found = tokens.find_token(presented, at=at) if presented.isascii() else Refused(Refusal.MALFORMED)
         if isinstance(found, Refused):
-            systems.record_refused(refused=found, method=request.method or "", path=path, remote=remote(request))
+            tokens.record_refused(refused=found, method=request.method or "", path=path, remote=remote(request))
     if isinstance(found, Refused):
         raise unauthorized()
     with scope(tenant=found.tenant_id):

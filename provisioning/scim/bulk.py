@@ -165,7 +165,7 @@ class BulkView(Receiver):
         if view is None:
             return _Result(operation=one, status=404, body=refusal(not_found("There is no such endpoint.")).body)
         kwargs = {} if one.id is None else {self.lookup_url_kwarg: one.id}
-        response = view.as_view()(self._request(one), **kwargs)
+        response = view.as_view(is_part=True)(self._request(one), **kwargs)
         body = json.loads(response.content) if response.content else None
         location = response.headers.get("Location") or (f"{self.base}{view.endpoint}/{one.id}" if one.id else None)
         version = response.headers.get("ETag")

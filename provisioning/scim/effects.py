@@ -12,9 +12,8 @@ from uuid import UUID
 
 from django.db import DatabaseError, DataError, IntegrityError
 
-from provisioning import group_intake, intake
+from provisioning import group_intake, intake, shadows
 from provisioning.changes import ACTIVE, AccountChange, Coercion, GroupChange
-from provisioning.intake import BadValue, Conflict, Immutable, Sender, Taken
 from provisioning.models.shadow import Shadow
 from provisioning.scim.answers import Answer
 from provisioning.scim.dialects import coerce_resource
@@ -28,6 +27,7 @@ from provisioning.scim.patch.groups import apply_group
 from provisioning.scim.patch.operations import read_patch
 from provisioning.scim.projection import Projection
 from provisioning.scim.resources import gather, location, rendered, version
+from provisioning.shadows import BadValue, Conflict, Immutable, Sender, Taken
 
 Change = AccountChange | GroupChange
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"', re.ASCII)
@@ -90,7 +90,7 @@ def patch(asked: Asked, body: Mapping[str, Any]) -> Done:
     shadow = locked(asked)
     change: Change
     if asked.resource_type is USER:
-        before = {**shadow.document, ACTIVE: intake.seen_active(shadow, asked.at)}
+        before = {**shadow.document, ACTIVE: shadows.seen_active(shadow, asked.at)}
         result = apply(before, operations, USER)
         change, coercions = account_change(result.document, said=result.said), result.coercions
     else:
@@ -130,7 +130,7 @@ def locked(asked: Asked) -> Shadow:
     shadow = None
     if asked.id is not None:
         name = asked.resource_type.name
-        shadow = intake.lock_shadow(system=asked.sender.system, resource_type=name, id=asked.id)
+        shadow = shadows.lock_shadow(system=asked.sender.system, resource_type=name, id=asked.id)
     if shadow is None:
         raise not_found()
     if asked.if_match is not None:

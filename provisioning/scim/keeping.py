@@ -10,9 +10,11 @@ from typing import Any
 from audit.redaction import MASK
 from provisioning.scim.errors import ScimError
 from provisioning.scim.metadata.schema import Attribute, ResourceType, Schema
+from provisioning.scim.parsing.values import read_instant
 from provisioning.scim.patch.path import parse_path
 
 LEFT_OUT = "(left out)"
+_BOOLEAN_TEXTS = frozenset({"True", "true", "False", "false"})
 _OPS = frozenset({"add", "remove", "replace"})
 _PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
@@ -53,9 +55,7 @@ def kept_value(attribute: Attribute, value: Any) -> Any:
     if isinstance(value, list):
         return [kept_value(attribute, item) for item in value]
     if not isinstance(value, dict):
-        # A text where an object belongs may be a bare reference; or JSON, with anything in it.
-        is_opaque = attribute.kind == "complex" and isinstance(value, str) and attribute.sub("$ref") is None
-        return MASK if is_opaque or _is_json_text(value) else value
+        return value if _has_its_type(attribute, value) and not _is_json_text(value) else MASK
     if attribute.kind != "complex":
         return MASK
     kept: dict[str, Any] = {}
@@ -67,6 +67,25 @@ def kept_value(attribute: Attribute, value: Any) -> Any:
         else:
             kept[name] = kept_value(sub, inner)
     return _remarked(kept, unknown)
+
+
+def _has_its_type(attribute: Attribute, value: Any) -> bool:
+    """Whether a value is one that the attribute can have, also as clients spell it; anything else may be a secret."""
+    if value is None:
+        return True
+    match attribute.kind:
+        case "boolean":
+            return isinstance(value, bool) or value in _BOOLEAN_TEXTS
+        case "integer" | "decimal":
+            return isinstance(value, int | float)
+        case "dateTime":
+            return isinstance(value, str) and read_instant(value, default_zone="+00:00") is not None
+        case "complex":
+            # A text where an object belongs may be a bare reference.
+            return not isinstance(value, str) or attribute.sub("$ref") is not None
+        case _:
+            known = {word.lower() for word in attribute.canonical_values}
+            return isinstance(value, str) and (not attribute.closed or value.lower() in known)
 
 
 def _is_json_text(value: Any) -> bool:

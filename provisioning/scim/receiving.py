@@ -23,7 +23,7 @@ from django_scim import views as frame
 from audit.crashpoints import here, point
 from audit.models import Cause, CauseKind
 from audit.scope import scope
-from provisioning import systems
+from provisioning import tokens
 from provisioning.changes import Outcome
 from provisioning.models.exchange import Exchange
 from provisioning.scim import recording
@@ -41,8 +41,9 @@ from provisioning.scim.errors import (
 )
 from provisioning.scim.metadata.discovery import MAX_BODY_BYTES
 from provisioning.scim.metadata.schema import ResourceType
+from provisioning.scim.pace import requests_over, too_fast
 from provisioning.scim.recording import Attempt
-from provisioning.systems import TokenMay
+from provisioning.tokens import TokenMay
 
 log = structlog.get_logger("rollcall.scim")
 
@@ -77,6 +78,8 @@ class Receiver(frame.SCIMView):
     endpoint: ClassVar[str] = "…"
     resource_type: ClassVar[ResourceType | None] = None
     only_reads: ClassVar[bool] = False
+    is_part: bool = False
+    """Whether it is one operation of a bulk request, whose pace was kept already."""
     not_done: ClassVar[str] = "This is not supported here."
 
     caller: Caller
@@ -98,6 +101,8 @@ class Receiver(frame.SCIMView):
         try:
             self.base = base_url(request)
             self.caller = authenticate(request, at=self.at, path=self.shown_path())
+            if not self.is_part:
+                self._keep_pace(request)
             if request.method in WRITES and not self.only_reads:
                 self._write(request, args, kwargs)
             else:
@@ -108,6 +113,20 @@ class Receiver(frame.SCIMView):
         except Exception as error:  # noqa: BLE001  the last resort: never HTML, never silence
             log_failure(error)
             return refusal(internal()).http()
+
+    def _keep_pace(self, request: HttpRequest) -> None:
+        over = requests_over(self.caller.system.pk, at=self.at)
+        if not over:
+            return
+        error = too_fast(at=self.at)
+        if over == 1:  # one row says it: a flood must not become a flood of rows
+            token = self.caller.token
+            with scope(tenant=token.tenant_id):
+                tokens.record_read(
+                    token=token, method=request.method or "", path=self.shown_path(), status=error.status,
+                    note="too many requests",
+                )  # fmt: skip
+        raise error
 
     def shown_path(self) -> str:
         """The address as it may be kept: a wrong id can be anything, also a secret."""
@@ -187,7 +206,7 @@ class Receiver(frame.SCIMView):
         with scope(tenant=token.tenant_id):
             self._framed(request, args, kwargs, settle=False)
             note = self.refused.record if self.refused else "filter" if "filter" in self.query else ""
-            systems.record_read(
+            tokens.record_read(
                 token=token, method=request.method or "", path=self.shown_path(), status=self.answer.status, note=note
             )
 

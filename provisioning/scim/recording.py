@@ -19,12 +19,12 @@ from audit.cause import current
 from audit.keys import uuid7
 from audit.redaction import MASK, redact
 from provisioning.changes import Coercion, Intent, Outcome
-from provisioning.intake import Taken
 from provisioning.models.exchange import Exchange, ExchangeKey
 from provisioning.models.shadow import Shadow
 from provisioning.scim.answers import Answer
 from provisioning.scim.authentication import Caller
 from provisioning.scim.errors import ScimError, invalid_value
+from provisioning.shadows import Taken
 
 MAX_ANSWER_BYTES = 1024 * 1024
 MAX_KEY = 200

@@ -9,7 +9,6 @@ from django.views import defaults
 from django_scim import views as frame
 
 from provisioning import systems
-from provisioning.intake import Sender
 from provisioning.models.exchange import Exchange
 from provisioning.models.shadow import Shadow
 from provisioning.scim import effects, recording
@@ -26,6 +25,7 @@ from provisioning.scim.projection import Listing, read_listings, read_projection
 from provisioning.scim.receiving import Receiver, path_id
 from provisioning.scim.recording import Attempt
 from provisioning.scim.resources import gather, living, location, rendered, version
+from provisioning.shadows import Sender
 
 _BODIES = frozenset({"POST", "PUT", "PATCH"})
 _PROJECTING = frozenset({"attributes", "excludedattributes"})

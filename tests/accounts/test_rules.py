@@ -58,17 +58,23 @@ def test_each_role_may_exactly_what_the_table_says(tenant: Tenant, user: User, n
     assert bool(may(user, word, tenant)) is (word.value in ALLOWED[name.value])
 
 
-def test_a_refusal_says_the_word_and_who_could(tenant: Tenant, user: User) -> None:
+def test_a_refusal_says_in_plain_words_what_is_refused_and_who_could(tenant: Tenant, user: User) -> None:
     ruling = may(user, Word.ROLE_APPROVE, tenant)
     assert ruling == Ruling(
         allowed=False,
-        reason="role.approve needs one of these roles here: security, administrator."
+        reason="Approving a role needs one of these roles here: security, administrator."
         " An administrator can ask for it for you.",
     )
     with pytest.raises(Refused, match="needs one of these roles here"):
         rules.demand(ruling)
     give(user, RoleName.SECURITY, tenant)
     rules.demand(may(user, Word.ROLE_APPROVE, tenant))
+
+
+@pytest.mark.parametrize("word", list(Word))
+def test_no_refusal_shows_an_internal_word(tenant: Tenant, user: User, word: Word) -> None:
+    assert set(rules.SAID) == set(Word)
+    assert word.value not in may(user, word, tenant).reason
 
 
 def test_a_role_counts_in_its_tenant_and_its_time_and_for_who_may_sign_in(
@@ -94,8 +100,8 @@ def test_a_security_hold_is_released_by_security_and_any_hold_by_nobody_else(ten
     for name in (RoleName.OWNER, RoleName.AUDITOR, RoleName.ADMINISTRATOR):
         give(user, name, tenant)
     refused = {kind: rules.may_release(user, hold, at=AT) for kind, hold in holds.items()}
-    assert {kind: ruling.reason.split()[0] for kind, ruling in refused.items() if not ruling} == {
-        "security": "hold.release_security", "manual": "hold.release",
+    assert {kind: ruling.reason.split(" needs")[0] for kind, ruling in refused.items() if not ruling} == {
+        "security": "Releasing a security hold", "manual": "Releasing a hold",
     }  # fmt: skip
     give(user, RoleName.SECURITY, tenant)
     assert all(rules.may_release(user, hold, at=AT) for hold in holds.values())

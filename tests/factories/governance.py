@@ -15,7 +15,7 @@ from accounts.models.account import Account, AccountKind
 from accounts.models.finding import Finding, FindingKind, Severity
 from accounts.models.system import SystemKind
 from accounts.models.user import Role, RoleName
-from provisioning import plans, systems
+from provisioning import plans, systems, wishes
 from provisioning.models.connection import Connection, Connector
 from provisioning.models.plan import ChangeAct, Plan
 from provisioning.models.readback import Readback, ReadResult
@@ -135,7 +135,7 @@ def asked_back(
     """The account has ended and is asked back; the plan waits."""
     lifecycle.deprovision(accounts=[account.pk], reason="left", at=at - dt.timedelta(hours=1))
     account.refresh_from_db()
-    return plans.ask_return(
+    return wishes.ask_return(
         account=account,
         system=system,
         requesters=requesters,
@@ -151,7 +151,7 @@ def tripped(system: System, accounts: Collection[Account], *, at: dt.datetime) -
         tenant_id=system.tenant_id, system=system, started_by="test", started_at=at, state="closed", ended_at=at
     )
     wanted = [plans.Wanted(act=ChangeAct.DEPROVISION, label=a.user_name, account=a.pk) for a in accounts]
-    plan = plans.freeze_reading(
+    plan = wishes.freeze_reading(
         system=system, run=run, wanted=wanted, total=len(wanted), read_nothing=True, at=at - dt.timedelta(minutes=1)
     )
     assert plan is not None

@@ -11,7 +11,7 @@ from django.test import Client
 
 from accounts.models.system import ReactivationPolicy, SystemKind
 from audit.scope import scope
-from provisioning import systems
+from provisioning import systems, tokens
 from provisioning.models.exchange import Exchange
 from provisioning.models.shadow import Shadow
 from provisioning.scim.metadata.catalogue import GROUP_URN, USER_URN
@@ -133,7 +133,7 @@ def connect(
         system = systems.make_system(
             tenant_id=tenant.pk, name=name, kind=SystemKind.DIRECTORY, made_by=None, at=now, policy=policy
         )
-        _, text = systems.make_token(
+        _, text = tokens.make_token(
             system=system, label="test", may=list(may), expires_at=now + dt.timedelta(days=365), made_by=None, at=now
         )
     return Idp(tenant=tenant, system=system, token=text)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from audit.models import CauseKind
 from audit.scope import scope
-from provisioning import reconciliation, systems
+from provisioning import connections, reconciliation
 from provisioning.models import Run
 from tests.conftest import a_cause
 from tests.factories.scim import Idp, connect
@@ -40,7 +40,7 @@ def a_place(
     """A system with a token, and a connection that reads that directory."""
     idp = connect(tenant, name)
     with scope(tenant=tenant.pk, cause=a_cause(kind=CauseKind.PAGE, actor="p.lindqvist", reason="CHG-204")):
-        systems.connect(
+        connections.connect(
             system=idp.system,
             base_url=directory.url,
             secret=TOKEN,

@@ -9,8 +9,8 @@ from uuid import UUID
 from audit.keys import uuid7, uuid7_floor
 from audit.models import JournalEntry, JournalSubject, history_of
 from provisioning.changes import AccountChange, GroupChange, MemberStep
-from provisioning.intake import Sender
 from provisioning.models.exchange import Exchange
+from provisioning.shadows import Sender
 
 if TYPE_CHECKING:
     import datetime as dt

@@ -19,7 +19,7 @@ from scim2_server.utils import load_default_provider
 
 from accounts import lifecycle, memberships
 from accounts.models import AccountKind, SystemKind
-from provisioning import systems
+from provisioning import connections, systems
 from provisioning.changes import fold, user_name_key
 from provisioning.models import Shadow
 
@@ -146,7 +146,7 @@ def a_system(
     made = systems.make_system(tenant_id=tenant.pk, name=name, kind=SystemKind.DIRECTORY, made_by=None, at=at)
     if directory is not None:
         values = {"canary_user_name": "canary", "page_size": 3, "shrink_percent": 100} | how
-        systems.connect(system=made, base_url=directory.url, secret=TOKEN, at=at, **values)
+        connections.connect(system=made, base_url=directory.url, secret=TOKEN, at=at, **values)
     return made
 
 

@@ -20,7 +20,7 @@ from governance import approvals, campaigns, reviews, settling
 from governance.lines import Query
 from governance.models.approval import Approval
 from governance.models.campaign import Campaign, Review, Silence
-from provisioning import plans, readback, reconciliation, systems
+from provisioning import execution, readback, reconciliation, systems
 from provisioning.models.plan import Plan
 from provisioning.scim.metadata.catalogue import NHI_URN
 from tests.conftest import a_cause
@@ -91,7 +91,7 @@ class Company:
         """What the sweep does with plans that wait for nobody."""
         with self.acting("sweep", CauseKind.TASK):
             for plan in Plan.objects.filter(state="cleared"):
-                reconciliation.after_plan(plan=plans.execute(plan_id=plan.pk, at=make.now()), at=make.now())
+                reconciliation.after_plan(plan=execution.execute(plan_id=plan.pk, at=make.now()), at=make.now())
 
     def read_back(self, at: dt.datetime) -> int:
         """What the sweep does about endings that are due to be read."""

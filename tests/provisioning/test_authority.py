@@ -11,7 +11,6 @@ from provisioning.authority import StatusWord
 from provisioning.models.authority import FieldAuthority
 from tests.conftest import AT
 from tests.factories import governance as make
-from tests.factories.words import a_word
 
 if TYPE_CHECKING:
     from accounts.models import System, Tenant
@@ -27,7 +26,7 @@ def rule(**values: Any) -> FieldAuthority:
 
 
 def status(active: bool | None, *rules: FieldAuthority, **document: Any) -> StatusWord:
-    return authority.status(change=a_word(active=active, document=document), rules=rules)
+    return authority.status(active=active, document=document, rules=rules)
 
 
 @pytest.mark.parametrize(("active", "because"), [(True, "active is true"), (False, "active is false"), (None, "")])
@@ -65,21 +64,23 @@ def test_a_word_that_needs_approval_waits_to_expand_and_never_to_reduce() -> Non
         ("retired", {"retired": True}, "retired is True"),
         ("retired", {"retired": False}, ""),
         ("code", {"code": 9}, "code is 9"),
+        ("Title", {"tItle": "terminated"}, "Title is terminated"),
+        (f"{ENTERPRISE.upper()}:DEPARTMENT", {ENTERPRISE: {"department": "terminated"}}, f"{ENTERPRISE.upper()}:DEPARTMENT is terminated"),
     ],
 )  # fmt: skip
 def test_an_attribute_that_means_ended_wins_over_active_true(field: str, document: dict[str, Any], ended: str) -> None:
     rules = [rule(field=field, direction="reduces", status_from="attribute", status_values=["terminated", True, 9])]
-    word = authority.status(change=a_word(active=True, document=document), rules=rules)
+    word = authority.status(active=True, document=document, rules=rules)
     assert word == (
         StatusWord(active=False, because=ended) if ended else StatusWord(active=True, because="active is true")
     )
-    silent = authority.status(change=a_word(document=document), rules=rules)
+    silent = authority.status(active=None, document=document, rules=rules)
     assert silent.active is (False if ended else None)
 
 
 def test_an_attribute_that_is_only_advisory_ends_nothing() -> None:
     rules = [rule(field="title", status_from="attribute", status_values=["gone"], authority="advisory")]
-    assert authority.status(change=a_word(active=True, document={"title": "gone"}), rules=rules).active is True
+    assert authority.status(active=True, document={"title": "gone"}, rules=rules).active is True
 
 
 @pytest.fixture
@@ -118,3 +119,19 @@ def test_members_may_be_put_in_by_an_authoritative_word_alone(system: System, wo
     if word is not None:
         kept(system, field="members", authority=word)
     assert authority.expanding_members_allowed(system=system) is allowed
+
+
+def test_the_rules_of_many_systems_are_one_query(
+    tenant: Tenant, system: System, django_assert_num_queries: Any
+) -> None:
+    other = make.a_system(tenant, "Entra", at=AT)
+    for of, field in ((system, "a"), (other, "b"), (None, "c")):
+        FieldAuthority.objects.create(
+            tenant=tenant, system=of, field=field, direction="reduces", authority="authoritative"
+        )
+    with django_assert_num_queries(1):
+        found = authority.rules_by_system([system.pk, other.pk])
+    assert {pk: [r.field for r in rules] for pk, rules in found.items()} == {
+        system.pk: ["a", "c"], other.pk: ["b", "c"],
+    }  # fmt: skip
+    assert [r.field for r in authority.rules_for(system)] == ["a", "c"]

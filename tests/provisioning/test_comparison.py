@@ -8,7 +8,7 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts import lifecycle, memberships
 from accounts.models import Account, Finding, HoldKind, Membership
-from provisioning import comparison, plans
+from provisioning import comparison, wishes
 from provisioning.changes import fold, user_name_key
 from provisioning.models import FieldAuthority, Run, Shadow, Snapshot, StagedMember, StagedResource
 from provisioning.models.plan import ChangeAct
@@ -37,9 +37,14 @@ class Reading:
             tenant_id=system.tenant_id, run=run, system=system, state=state, started_at=at
         )
 
-    def user(self, name, *, remote="", active=True, display=""):
+    def user(self, name, *, remote="", active=True, display="", means=..., because=""):
+        """`means` is what the rules for the system make of it, where that is something else than it shows."""
         seen = {"displayName": display, "displayNameKey": fold(display)} if display else {}
-        self._row("User", name, user_name_key(name), remote, active=active, document=seen)
+        seen |= {"because": because} if because else {}
+        means_active = active if means is ... else means
+        self._row(
+            "User", name, user_name_key(name), remote, active=active, means_active=means_active, document=seen
+        )  # fmt: skip
         return self
 
     def group(self, name, *members, remote=""):
@@ -102,6 +107,38 @@ def test_inactive_there_and_active_here_is_a_finding_and_wanted(system):
     assert reading.wanted() == [(ChangeAct.DEPROVISION, "ann", False), (ChangeAct.DEPROVISION, "root", True)]
 
 
+def test_an_attribute_that_means_ended_is_off_there_whatever_active_says(system):
+    for name in ("ann", "bob"):
+        known(system, name, at=BEFORE)
+    lifecycle.deprovision(accounts=[known(system, "eve", at=BEFORE).pk], reason="left", at=BEFORE)
+    reading = Reading(system).user("bob")
+    for name in ("ann", "eve"):
+        reading.user(name, active=True, means=False, because="employment is Terminated")
+    assert reading.compared() == {"status": 1, "opened": 1, "resolved": 0}
+    assert titles() == [("status_differs", "ann: employment is Terminated at Okta, active here")]
+    assert Finding.objects.get().evidence["there"] == "employment is Terminated"
+    assert reading.wanted() == [(ChangeAct.DEPROVISION, "ann", False)]
+
+
+def test_what_was_deleted_here_and_is_ended_there_by_an_attribute_is_off_as_it_should_be(system):
+    ann = known(system, "ann", at=BEFORE)
+    lifecycle.deprovision(accounts=[ann.pk], reason="left", at=BEFORE)
+    Shadow.objects.update(ended_at=BEFORE)
+    reading = Reading(system).user("ann", active=True, means=False, because="employment is Terminated")
+    assert reading.compared() == {"resolved": 0}
+
+
+def test_an_advisory_word_differs_and_ends_nobody(system):
+    known(system, "ann", at=BEFORE, is_privileged=True)
+    bob = known(system, "bob", at=BEFORE)
+    lifecycle.deprovision(accounts=[bob.pk], reason="left", at=BEFORE)
+    reading = Reading(system).user("ann", active=False, means=None).user("bob", active=False, means=None)
+    assert reading.compared() == {"status": 1, "opened": 1, "resolved": 0}
+    assert titles() == [("status_differs", "ann: inactive, which is advisory, at Okta, active here")]
+    assert Finding.objects.get().severity == 2
+    assert reading.wanted() == []
+
+
 @pytest.mark.parametrize("said", [True, None])
 def test_active_there_and_ended_or_suspended_here_is_a_finding_and_never_wanted(system, said):
     ann, bob = known(system, "ann", at=BEFORE), known(system, "bob", at=BEFORE)
@@ -122,7 +159,7 @@ def test_active_there_and_ended_or_suspended_here_is_a_finding_and_never_wanted(
 def test_an_ended_account_that_is_asked_back_says_what_it_waits_for(system):
     ann = known(system, "ann", at=BEFORE)
     lifecycle.deprovision(accounts=[ann.pk], reason="left", at=BEFORE)
-    plans.ask_return(account=ann, system=system, requesters=[], asked_by="Okta", exchange_id=None, at=BEFORE)
+    wishes.ask_return(account=ann, system=system, requesters=[], asked_by="Okta", exchange_id=None, at=BEFORE)
     Reading(system).user("ann").compared()
     assert titles() == [
         ("still_active", "ann: ended here, still active at Okta; it is asked back, and that waits for people")
@@ -314,8 +351,57 @@ def test_a_server_that_shows_no_member_at_all_says_nothing_about_membership(syst
     ann = known(system, "ann", at=BEFORE)
     known_group(system, "web", ann, at=BEFORE)
     reading = Reading(system).user("ann").group("web")
-    reading.compared()
-    assert (titles(), reading.wanted()) == ([], [])
+    assert reading.compared() == {"memberships_unread": 1, "opened": 1, "resolved": 0}
+    unread = ("not_measured", "Okta: memberships are not measured: none of its groups shows a member")
+    assert (titles(), reading.wanted()) == ([unread], [])
+    found = Finding.objects.get()
+    assert (found.severity, found.due_at, found.system_id) == (2, AFTER + dt.timedelta(days=7), system.pk)
+
+
+def test_where_we_hold_no_member_a_server_that_shows_none_agrees(system):
+    ann = known(system, "ann", at=BEFORE)
+    known_group(system, "web", at=BEFORE)
+    reading = Reading(system).user("ann").group("web")
+    assert reading.compared() == {"resolved": 0}
+    assert ann.state == "active"
+
+
+def unreadable(system, *, at=AT):
+    reading = Reading(system, at=at)
+    reading.snapshot.unreadable = {"Group": "answered 404"}
+    reading.snapshot.save()
+    return reading
+
+
+def test_of_groups_that_can_not_be_read_nothing_is_opened_wanted_or_closed(system):
+    ann, bob = known(system, "ann", at=BEFORE), known(system, "bob", at=BEFORE)
+    known_group(system, "web", ann, bob, at=BEFORE)
+    known_group(system, "gone", at=BEFORE)
+    hour = BEFORE + dt.timedelta(hours=1)
+    Reading(system, at=hour).user("ann").user("bob").group("web", "u-bob").group("new").compared(at=hour)
+    before = titles()
+    assert [kind for kind, _ in before] == ["membership_differs", "missing_there", "unknown_here"]
+    reading = unreadable(system).user("ann")
+    assert reading.compared() == {"missing_there": 1, "memberships_unread": 1, "opened": 2, "resolved": 0}
+    assert titles() == sorted([
+        *before,
+        ("missing_there", "account bob is no longer at Okta"),
+        ("not_measured", "Okta: memberships are not measured: answered 404"),
+    ])  # fmt: skip
+    assert reading.wanted() == []
+
+
+def test_memberships_that_are_read_again_are_measured_again(system):
+    ann = known(system, "ann", at=BEFORE)
+    known_group(system, "web", ann, at=BEFORE)
+    hour = BEFORE + dt.timedelta(hours=1)
+    unreadable(system, at=hour).user("ann").compared(at=hour)
+    assert [kind for kind, _ in titles()] == ["not_measured"]
+    Reading(system, state="incomplete").user("ann").group("web", "u-ann").compared()
+    assert [kind for kind, _ in titles()] == ["not_measured"]
+    Reading(system).user("ann").group("web", "u-ann").compared()
+    assert titles() == []
+    assert Finding.objects.get().resolution == "memberships were read"
 
 
 def test_a_membership_that_is_given_here_is_not_the_system_s(system):

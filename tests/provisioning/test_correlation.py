@@ -159,7 +159,7 @@ def test_a_service_account_made_again_as_a_person_is_disputed(tenant: Tenant, sy
     shadow_of(system, robot, ended=True)
     end(robot)
     same = "the user name and the same system knew it by this name is that of robot, but"
-    assert find(system, "robot") == Match(disputed=f"{same} it is a service account and not a person")
+    assert find(system, "robot") == Match(disputed=f"{same} it is a service account and not a person", perhaps=robot)
     assert find(system, "robot", kind="service").account == robot
 
 
@@ -198,7 +198,7 @@ def test_rename_and_create_is_no_way_around_an_ending_or_a_hold(
     else:
         lifecycle.suspend(accounts=[person.pk], kind=HoldKind.SECURITY, reason="stolen", at=AT)
     match = find(system, "brand-new", **word)
-    assert match == Match(disputed=f"the {evidence} is that of ada-old, which is {off} here")
+    assert match == Match(disputed=f"the {evidence} is that of ada-old, which is {off} here", perhaps=person)
 
 
 def test_a_name_that_an_ended_account_of_this_system_had_is_disputed_while_its_resource_lives(
@@ -210,8 +210,30 @@ def test_a_name_that_an_ended_account_of_this_system_had_is_disputed_while_its_r
     lifecycle.change(account=person, fields={"user_name": "ada-old", "user_name_key": "ada-old"})
     assert find(system, "ada") == Match()
     end(person)
-    assert find(system, "ADA") == Match(disputed="the user name is that of ada-old, which is ended here")
+    because = "the user name is that of ada-old, which is ended here"
+    assert find(system, "ADA") == Match(disputed=because, perhaps=person)
     assert find(other, "ada") == Match()
+
+
+@pytest.mark.parametrize(
+    ("word", "evidence"),
+    [
+        ({"external_id": "E-1"}, "externalId"),
+        ({"employee_number": "7"}, "employee number"),
+        ({"email": "Ada@acme.example"}, "email"),
+    ],
+)
+def test_what_somebody_had_before_they_were_ended_is_theirs_still(
+    tenant: Tenant, system: System, word: dict[str, Any], evidence: str
+) -> None:
+    person = ada(tenant)
+    shadow = shadow_of(system, person, external_id="E-1")
+    Shadow.objects.filter(pk=shadow.pk).update(external_id="", email_key="", name_key="moved")
+    lifecycle.change(account=person, fields={"employee_number": "", "email": ""})
+    assert find(system, "brand-new", **word) == Match()
+    end(person)
+    because = f"the {evidence} is that of ada, which is ended here"
+    assert find(system, "brand-new", **word) == Match(disputed=because, perhaps=person)
 
 
 def test_machines_that_share_a_mail_address_are_told_apart(tenant: Tenant, system: System) -> None:

@@ -10,10 +10,10 @@ import pytest
 
 from accounts import memberships
 from accounts.models import Account, Finding, Group, Membership, System
-from provisioning import group_intake, intake
-from provisioning.intake import BadValue, Conflict, Taken
+from provisioning import group_intake, intake, shadows
 from provisioning.models.authority import FieldAuthority
 from provisioning.models.shadow import Shadow
+from provisioning.shadows import BadValue, Conflict, Taken
 from tests.conftest import AT
 from tests.factories import governance as make
 from tests.factories.words import a_group_word, a_sender, a_word, step, written_from_here
@@ -46,7 +46,7 @@ def create(system: System, *args: Any, **values: Any) -> Taken:
 
 
 def locked(shadow: Shadow) -> Shadow:
-    found = intake.lock_shadow(system=shadow.system, resource_type="Group", id=shadow.pk)
+    found = shadows.lock_shadow(system=shadow.system, resource_type="Group", id=shadow.pk)
     assert found is not None
     return found
 
@@ -161,7 +161,7 @@ def test_who_is_no_living_resource_of_this_system_can_not_be_put_in_and_nothing_
 ) -> None:
     foreign = user(make.a_system(tenant, "Entra", at=AT), "zed")
     gone = user(system, "gone")
-    found = intake.lock_shadow(system=system, resource_type="User", id=gone)
+    found = shadows.lock_shadow(system=system, resource_type="User", id=gone)
     assert found is not None
     intake.end_account(sender=a_sender(system), shadow=found, at=AT)
     shadow = create(system, "Staff", step("add", users[0])).shadow
@@ -183,7 +183,7 @@ def test_a_group_is_a_member_like_any_other_and_out_when_it_ends(system: System)
     taken = group_intake.end_group(sender=a_sender(system), shadow=locked(inner), at=AT + HOUR)
     assert said(taken) == ("applied", "delete", ())
     assert inside(outer) == set()
-    assert intake.lock_shadow(system=system, resource_type="Group", id=inner.pk) is None
+    assert shadows.lock_shadow(system=system, resource_type="Group", id=inner.pk) is None
 
 
 def test_an_ended_groups_name_is_free(system: System, users: list[UUID]) -> None:

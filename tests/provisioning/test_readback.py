@@ -8,7 +8,7 @@ from accounts import lifecycle
 from accounts.models import Account, Finding, HoldKind
 from audit import crashpoints
 from audit.scope import scope
-from provisioning import readback, systems
+from provisioning import connections, readback
 from provisioning.models import Connection, Readback, Shadow
 from tests.conftest import AT, a_cause
 from tests.fakes.directories import a_system, known, serving
@@ -182,7 +182,7 @@ def test_one_answer_that_can_not_be_believed_stops_no_other(tenant, acting, syst
 def test_a_paused_system_is_not_read_and_says_so(tenant, acting, system, directory):
     ended(acting, system, directory)
     with acting():
-        systems.pause(connection=Connection.objects.get(), reason="x", at=AT)
+        connections.pause(connection=Connection.objects.get(), reason="x", at=AT)
     sweep(tenant, DUE)
     assert directory.asked == []
     with acting():

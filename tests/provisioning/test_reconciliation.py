@@ -9,8 +9,18 @@ from accounts.models import Account, Finding, FindingKind
 from audit import crashpoints
 from audit.models import JournalEntry
 from audit.scope import scope
-from provisioning import plans, reconciliation, snapshot, systems
-from provisioning.models import Connection, Plan, Run, Snapshot, SnapshotProof, StagedMember, StagedResource
+from provisioning import connections, execution, readback, reconciliation, snapshot, systems
+from provisioning.models import (
+    Connection,
+    FieldAuthority,
+    Plan,
+    Readback,
+    Run,
+    Snapshot,
+    SnapshotProof,
+    StagedMember,
+    StagedResource,
+)
 from provisioning.reconciliation import CantRead
 from tests.conftest import AT, a_cause
 from tests.fakes.directories import a_system, known, known_group, serving
@@ -125,7 +135,7 @@ def test_a_run_reads_compares_plans_and_closes_with_counts_and_one_journal_entry
 def test_the_repair_closes_its_findings_and_the_next_reading_finds_only_what_needs_its_own_word(acting, system):
     finish(begin(acting, system))
     with acting():
-        plan = plans.execute(plan_id=Plan.objects.get().pk, at=AT + MINUTE)
+        plan = execution.execute(plan_id=Plan.objects.get().pk, at=AT + MINUTE)
         assert plan.state == "done"
         assert reconciliation.after_plan(plan=plan, at=AT + MINUTE) == 2
         assert reconciliation.after_plan(plan=plan, at=AT + MINUTE) == 0
@@ -137,10 +147,101 @@ def test_the_repair_closes_its_findings_and_the_next_reading_finds_only_what_nee
         assert Plan.objects.count() == 1
 
 
+def test_a_directory_without_groups_counts_as_read_and_says_that_memberships_are_not(acting, system, directory):
+    directory.bend = lambda asked, document: (404, {}) if asked.path.endswith("/Groups") else document
+    run = begin(acting, system)
+    finish(run)
+    with acting():
+        run.refresh_from_db()
+        assert (run.state, run.problem) == ("closed", "")
+        assert {name: run.counts.get(name) for name in ("users", "groups", "members", "memberships_unread")} == {
+            "users": 5, "groups": None, "members": None, "memberships_unread": 1,
+        }  # fmt: skip
+        # What it shows of its accounts is true: u1 is off there. Of the group that it does not show nothing follows.
+        assert [(c.act, c.label) for c in Plan.objects.get().changes.all()] == [("deprovision", "u1")]
+        assert live_findings() == EXPECTED[2:]
+        assert Connection.objects.get().last_complete_at == AT
+        unread = Finding.objects.get(kind="not_measured", state="open")
+        assert unread.title.startswith("Okta: memberships are not measured: http://127.0.0.1:")
+        assert unread.title.endswith("answered 404: there is no such endpoint below the base URL.")
+        assert "5 accounts and no groups, which it does not show, read" in (
+            JournalEntry.objects.get(event="run.closed").sentence
+        )
+    directory.bend = lambda asked, document: document
+    finish(begin(acting, system, at=AT + 16 * MINUTE), Clock(AT + 16 * MINUTE))
+    with acting():
+        assert not Finding.objects.filter(kind="not_measured", state="open").exists()
+        assert live_findings() == EXPECTED
+
+
+def test_a_shrink_beyond_its_limit_counts_when_an_administrator_has_raised_the_limit(tenant, acting, directory):
+    with acting():
+        system = a_system(tenant, at=BEFORE, directory=directory, shrink_percent=10)
+        ids = {n: directory.user(n) for n in ("canary", "u1", "u2", "u3", "u4")}
+        for name, remote in ids.items():
+            known(system, name, at=BEFORE, remote_id=remote)
+    finish(begin(acting, system))
+    for name in ("u1", "u2"):
+        directory.delete(ids[name])
+    second = begin(acting, system, at=AT + 15 * MINUTE)
+    finish(second, Clock(AT + 15 * MINUTE))
+    told = (
+        "not proven that it did not shrink past its limit: 3 accounts, 5 in the last complete reading; at most 10 %"
+        " fewer are believed; if it is right, an administrator raises that limit with a reason, on the page of the"
+        " system"
+    )
+    assert state(acting, second) == ("incomplete", "closed", told)
+    with acting():
+        assert live_findings() == []
+        assert Connection.objects.get().last_problem == told
+    with acting(actor="m.ito", reason="CHG-7: two left"):
+        connections.change_connection(connection=Connection.objects.get(), shrink_percent=40, at=AT + 20 * MINUTE)
+        entry = JournalEntry.objects.get(event="connection.changed")
+        assert entry.sentence == "m.ito: Okta: shrink_percent is 40, was 10"
+    third = begin(acting, system, at=AT + 21 * MINUTE)
+    finish(third, Clock(AT + 21 * MINUTE))
+    assert state(acting, third) == ("closed", "closed", "")
+    with acting():
+        assert [kind for kind, _ in live_findings()] == ["missing_there", "missing_there"]
+        # From then on it is measured against what was believed last: the limit may go back.
+        connections.change_connection(connection=Connection.objects.get(), shrink_percent=10, at=AT + 30 * MINUTE)
+    fourth = begin(acting, system, at=AT + 31 * MINUTE)
+    finish(fourth, Clock(AT + 31 * MINUTE))
+    assert state(acting, fourth) == ("closed", "closed", "")
+
+
+def test_an_attribute_that_means_ended_is_carried_out_as_the_request_would_have_been(tenant, acting, directory):
+    with acting():
+        system = a_system(tenant, at=BEFORE, directory=directory)
+        FieldAuthority.objects.create(
+            tenant=tenant, system=system, field="title", direction="reduces", authority="authoritative",
+            status_from="attribute", status_values=["retired"],
+        )  # fmt: skip
+        known(system, "canary", at=BEFORE, remote_id=directory.user("canary"))
+        ann = known(system, "ann", at=BEFORE, remote_id=directory.user("ann", title="Retired"))
+    finish(begin(acting, system))
+    with acting():
+        assert live_findings() == [("status_differs", "ann: title is Retired at Okta, active here")]
+        plan = execution.execute(plan_id=Plan.objects.get().pk, at=AT + MINUTE)
+        reconciliation.after_plan(plan=plan, at=AT + MINUTE)
+        ann.refresh_from_db()
+        assert (plan.ended_because, ann.state) == ("1 done, 0 not done", "deprovisioned")
+    # It stays active over there, by its word, and off by what its status is derived from: nothing differs.
+    finish(begin(acting, system, at=AT + 16 * MINUTE), Clock(AT + 16 * MINUTE))
+    with acting():
+        assert live_findings() == []
+        assert Plan.objects.count() == 1
+    readback.read_due(tenant=tenant.pk, clock=lambda: AT + 17 * MINUTE, go_on=lambda: True)
+    with acting():
+        found = Readback.objects.get()
+        assert (found.result, found.detail) == ("inactive", "title is Retired")
+        assert live_findings() == []
+
+
 def test_a_repair_that_nobody_reported_is_seen_by_the_next_complete_reading(acting, system):
     finish(begin(acting, system))
     with acting():
-        plans.execute(plan_id=Plan.objects.get().pk, at=AT + MINUTE)
+        execution.execute(plan_id=Plan.objects.get().pk, at=AT + MINUTE)
     finish(begin(acting, system, at=AT + 16 * MINUTE), Clock(AT + 16 * MINUTE))
     with acting():
         assert live_findings() == EXPECTED[1:2]
@@ -192,7 +293,7 @@ def test_a_system_is_due_once_a_cadence(acting, system):
 def test_what_can_not_be_read_is_refused_in_words(tenant, acting, system):
     with acting():
         connection = Connection.objects.get()
-        systems.pause(connection=connection, reason="x", at=AT)
+        connections.pause(connection=connection, reason="x", at=AT)
         with pytest.raises(CantRead, match="Okta is paused: resume its connection first"):
             reconciliation.start(system=system, started_by="x", at=AT)
         assert reconciliation.start_due(system=system.pk, started_by="x", at=AT + 60 * MINUTE) is None
@@ -365,53 +466,3 @@ def test_an_error_of_our_own_is_tried_again_and_fails_the_run_at_last(acting, sy
         assert reconciliation.advance(tenant=run.tenant_id, run_id=run.pk, clock=clock) is False
         clock.now += reconciliation.LEASE
     assert state(acting, run) == ("failed", "closed", "ZeroDivisionError here, 3 times: the log says more")
-
-
-# -- freshness
-
-
-def not_measured():
-    return [(f.title, f.severity) for f in Finding.objects.filter(kind="not_measured", state="open").order_by("title")]
-
-
-def test_not_having_looked_is_a_finding_until_a_complete_reading(tenant, acting, system):
-    with acting():
-        a_system(tenant, at=BEFORE, name="Aside")
-        assert reconciliation.watch_freshness(at=AT) == 2
-        assert not_measured() == [
-            ("Aside is not measured, never read completely: it is not connected", 2),
-            ("Okta is not measured, never read completely: no reading has ended yet", 3),
-        ]
-        assert Finding.objects.get(system=system).due_at == BEFORE + MINUTE * 60 + dt.timedelta(days=1)
-    finish(begin(acting, system))
-    with acting():
-        assert [title[:5] for title, _ in not_measured()] == ["Aside"]
-        assert reconciliation.watch_freshness(at=AT + 60 * MINUTE) == 1
-        assert reconciliation.watch_freshness(at=AT + 60 * MINUTE + dt.timedelta(seconds=1)) == 2
-        assert not_measured()[1][0] == (
-            "Okta is not measured, last read completely 2026-11-23 12:00 UTC: no reading has ended since"
-        )
-
-
-def test_why_a_system_is_not_measured_is_said_at_once_when_it_changes(acting, system, directory):
-    with acting():
-        reconciliation.watch_freshness(at=AT)
-    directory.bend = lambda asked, document: (401, {})
-    finish(begin(acting, system))
-    with acting():
-        reconciliation.watch_freshness(at=AT + MINUTE)
-        assert not_measured()[0][0].endswith("answered 401: the token is not accepted.")
-        systems.pause(connection=Connection.objects.get(), reason="x", at=AT + MINUTE)
-        reconciliation.watch_freshness(at=AT + 2 * MINUTE)
-        assert not_measured()[0][0].endswith("paused since 2026-11-23 12:01 UTC")
-        systems.end_system(system=system, reason="x", at=AT + 3 * MINUTE)
-        assert reconciliation.watch_freshness(at=AT + 3 * MINUTE) == 0
-        assert not_measured() == []
-
-
-def test_a_failed_or_incomplete_reading_leaves_the_system_not_measured(acting, system, directory):
-    directory.delete(system.ids["canary"])
-    finish(begin(acting, system))
-    with acting():
-        assert reconciliation.watch_freshness(at=AT + MINUTE) == 1
-        assert "not proven that the canary was seen" in not_measured()[0][0]

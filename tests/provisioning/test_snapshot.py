@@ -5,9 +5,9 @@ import datetime as dt
 import pytest
 
 from audit.scope import scope
-from provisioning import reconciliation, snapshot
+from provisioning import proofs, reconciliation, snapshot
 from provisioning.connectors.readings import BadAnswer
-from provisioning.models import Connection, Run, Snapshot, SnapshotProof, StagedMember, StagedResource
+from provisioning.models import Connection, FieldAuthority, Run, Snapshot, SnapshotProof, StagedMember, StagedResource
 from tests.conftest import AT, a_cause
 from tests.fakes.directories import a_system, serving
 
@@ -49,10 +49,10 @@ def judged(tenant, work):
     """The proofs that did not hold, and the state."""
     with scope(tenant=tenant.pk, cause=a_cause()):
         reading = Snapshot.objects.get(run=work.run)
-        snapshot.verify(snapshot=reading, at=LATER)
-        proofs = SnapshotProof.objects.filter(snapshot=reading)
-        assert {p.word for p in proofs} == {"drained", "total", "unique", "canary", "shrink"}
-        return reading.state, {p.word: p.detail for p in proofs if not p.holds}
+        proofs.verify(snapshot=reading, at=LATER)
+        rows = SnapshotProof.objects.filter(snapshot=reading)
+        assert {p.word for p in rows} == {"drained", "total", "unique", "canary", "shrink"}
+        return reading.state, {p.word: p.detail for p in rows if not p.holds}
 
 
 def test_all_pages_are_read_users_first_and_a_whole_reading_is_complete(tenant, directory, system):
@@ -206,8 +206,116 @@ def test_a_reading_may_be_smaller_by_its_limit_and_no_more(tenant, directory, sy
         )  # fmt: skip
         Connection.objects.update(shrink_percent=limit)
     state, broken = judged(tenant, read(tenant, system))
-    expected = f"7 accounts, {before} in the last complete reading; at most {limit} % fewer are believed"
+    expected = (
+        f"7 accounts, {before} in the last complete reading; at most {limit} % fewer are believed; if it is right, an"
+        " administrator raises that limit with a reason, on the page of the system"
+    )
     assert (state, broken) == (("complete", {}) if holds else ("incomplete", {"shrink": expected}))
+
+
+def test_where_the_proof_holds_nobody_is_told_to_raise_the_limit(tenant, directory, system):
+    filled(directory)
+    assert judged(tenant, read(tenant, system)) == ("complete", {})
+    with scope(tenant=tenant.pk):
+        detail = SnapshotProof.objects.get(word="shrink").detail
+    assert detail == "7 accounts, 0 in the last complete reading; at most 100 % fewer are believed"
+
+
+NOT_THERE = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:Error"], "status": "404"}
+
+
+def without_groups(status, *, offered=("User", "Group"), page=1):
+    """A directory that answers so for its groups from that page on, and says that it offers these types."""
+
+    def bend(asked, document):
+        if asked.path.endswith("/ResourceTypes"):
+            kept = [one for one in document["Resources"] if one["name"] in offered]
+            return document | {"Resources": kept, "totalResults": len(kept)}
+        return (status, NOT_THERE) if asked.path.endswith("/Groups") and asked.start >= page else document
+
+    return bend
+
+
+@pytest.mark.parametrize(
+    ("status", "offered"), [(404, ("User", "Group")), (501, ("User", "Group")), (403, ("User",)), (400, ("User",))]
+)
+def test_a_directory_without_groups_is_read_completely_and_its_memberships_are_not(
+    tenant, directory, system, status, offered
+):
+    filled(directory)
+    directory.bend = without_groups(status, offered=offered)
+    work = read(tenant, system)
+    assert judged(tenant, work) == ("complete", {})
+    with scope(tenant=tenant.pk):
+        reading = Snapshot.objects.get()
+        assert list(reading.unreadable) == ["Group"]
+        assert f"answered {status}" in reading.unreadable["Group"]
+        assert snapshot.counts(reading) == {"pages": 3, "users": 7}
+        detail = SnapshotProof.objects.get(word="drained").detail
+        assert detail == f"7 of 7 Users; Groups can't be read: {reading.unreadable['Group']}"
+        assert SnapshotProof.objects.get(word="total").detail == "Users 7"
+    # It is over: whoever is late reads nothing more.
+    asked = len(directory.asked)
+    assert snapshot.read_pages(work=work, go_on=always) is True
+    assert len(directory.asked) == asked
+
+
+@pytest.mark.parametrize("status", [403, 500])
+def test_groups_that_are_offered_and_not_shown_are_an_error(tenant, directory, system, status):
+    filled(directory)
+    directory.bend = without_groups(status)
+    with pytest.raises(BadAnswer, match=f"answered {status}"):
+        read(tenant, system)
+
+
+def test_groups_that_were_listed_in_part_are_an_error(tenant, directory, system):
+    filled(directory)
+    for name in ("a", "b", "c"):
+        directory.group(name)
+    directory.bend = without_groups(404, page=2)
+    with pytest.raises(BadAnswer, match="answered 404"):
+        read(tenant, system)
+    with scope(tenant=tenant.pk):
+        reading = Snapshot.objects.get()
+        assert (reading.state, reading.unreadable, reading.next_index) == ("listing", {}, 4)
+
+
+def test_accounts_that_are_not_there_are_an_error_whatever_is_offered(tenant, directory, system):
+    filled(directory)
+    directory.bend = lambda asked, document: (404, NOT_THERE) if asked.path.endswith("/Users") else document
+    with pytest.raises(BadAnswer, match="answered 404"):
+        read(tenant, system)
+
+
+def test_what_a_reading_shows_is_heard_as_a_request_would_be(tenant, directory, system):
+    rule = {"tenant": tenant, "direction": "reduces", "authority": "authoritative"}
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        elsewhere = a_system(tenant, at=AT, name="Entra")
+        FieldAuthority.objects.create(
+            system=system, field="Title", status_from="attribute", status_values=["retired"], **rule
+        )
+        FieldAuthority.objects.create(
+            system=elsewhere, field="nickName", status_from="attribute", status_values=["x"], **rule
+        )
+        FieldAuthority.objects.create(
+            system=system, field="active", direction="expands", authority="advisory", tenant=tenant
+        )
+    directory.user("canary")
+    directory.user("gone", title="Retired", nickName="x")
+    directory.user("both", title="retired", active=False)
+    directory.user("off", active=False, nickName="x")
+    directory.user("mute", active=None)
+    work = read(tenant, system)
+    with scope(tenant=tenant.pk):
+        rows = StagedResource.objects.filter(snapshot__run=work.run)
+        heard = {r.name: (r.active, r.means_active, r.document.get("because")) for r in rows}
+    assert heard == {
+        "canary": (True, None, None),
+        "gone": (True, False, "Title is Retired"),
+        "both": (False, False, None),
+        "off": (False, False, None),
+        "mute": (None, None, None),
+    }
 
 
 def test_an_answer_before_its_end_is_an_error_and_nothing_of_its_page_is_kept(tenant, directory, system):
@@ -225,8 +333,8 @@ def test_a_failed_reading_keeps_why_as_a_proof_that_does_not_hold(tenant, direct
     work = begun(tenant, system)
     with work.writing() as run:
         reading = Snapshot.objects.get(run=run)
-        snapshot.fail(snapshot=reading, because="answered 503: Bearer abcdefghij", at=LATER)
-        assert (reading.state, snapshot.problem(reading)) == (
+        proofs.fail(snapshot=reading, because="answered 503: Bearer abcdefghij", at=LATER)
+        assert (reading.state, proofs.problem(reading)) == (
             "failed",
             "not proven that every page was read to the end: answered 503: ***",
         )

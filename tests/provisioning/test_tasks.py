@@ -9,9 +9,10 @@ from django.conf import settings
 from accounts import lifecycle
 from accounts import tasks as account_tasks
 from accounts.models import Account, Finding
+from audit import tasks as audit_tasks
 from audit.models import Cause
 from audit.scope import scope
-from provisioning import plans, reconciliation, systems, tasks
+from provisioning import connections, execution, reconciliation, tasks, tokens
 from provisioning.models import Connection, Plan, Readback, ReadRecord, RefusedToken, Run
 from tests.conftest import AT, a_cause
 from tests.fakes.directories import a_system, known, serving
@@ -52,19 +53,13 @@ def test_every_scheduled_task_of_these_floors_exists_under_its_name_and_takes_no
     ours = {
         t for t in (one["task"] for one in settings.CELERY_BEAT_SCHEDULE.values()) if not t.startswith("governance")
     }
-    modules = {"provisioning.tasks": tasks, "accounts.tasks": account_tasks}
+    modules = {"provisioning.tasks": tasks, "accounts.tasks": account_tasks, "audit.tasks": audit_tasks}
     for name in ours:
         module, _, function = name.rpartition(".")
         task = getattr(modules[module], function)
         assert task.name == name
         assert list(inspect.signature(task.run).parameters) == []
-    assert len(ours) == 6
-
-
-@pytest.mark.parametrize("task", [tasks.reconcile_system, tasks.advance_run])
-def test_what_a_task_takes_is_keyword_only(task):
-    kinds = {p.kind for p in inspect.signature(task.run).parameters.values()}
-    assert kinds == {inspect.Parameter.KEYWORD_ONLY}
+    assert len(ours) == 7
 
 
 def test_the_clock_reads_and_the_next_ticks_repair_and_stay_quiet(tenant, acting, directory, clock):
@@ -131,6 +126,29 @@ def test_a_plan_that_was_cut_off_while_carried_out_is_finished(tenant, acting, d
         assert Plan.objects.get().state == "done"
 
 
+def test_a_plan_is_carried_out_batch_by_batch_while_there_is_time_and_the_next_tick_goes_on(
+    tenant, acting, directory, monkeypatch
+):
+    with acting():
+        system = read_from(tenant, directory)
+        for number in range(4):
+            known(system, f"u{number}", at=BEFORE, remote_id=directory.user(f"u{number}", active=False))
+    tasks.reconcile_due()
+    monkeypatch.setattr(execution, "BATCH", 2)
+    monkeypatch.setattr(tasks, "_for_a_minute", lambda: iter([True, True, False]).__next__)
+    tasks.execute_cleared_plans()
+    with acting():
+        assert Plan.objects.get().state == "executing"
+        assert Account.objects.filter(state="deprovisioned").count() == 2
+        assert Finding.objects.filter(kind="status_differs", state="open").count() == 5
+    monkeypatch.undo()
+    monkeypatch.setattr(tasks, "_now", lambda: AT)
+    tasks.execute_cleared_plans()
+    with acting():
+        assert Plan.objects.get().ended_because == "5 done, 0 not done"
+        assert Finding.objects.filter(kind="status_differs", state="resolved").count() == 5
+
+
 def test_a_plan_that_fails_stops_no_other(tenant, acting, directory, monkeypatch):
     with serving() as second, acting():
         read_from(tenant, directory)
@@ -139,14 +157,14 @@ def test_a_plan_that_fails_stops_no_other(tenant, acting, directory, monkeypatch
         tasks.reconcile_due()
     with acting():
         bad = Plan.objects.get(system__name="Okta").pk
-    original = plans.execute
+    original = execution.advance
 
-    def execute(*, plan_id, at):
+    def advance(*, plan_id, **more):
         if plan_id == bad:
             raise RuntimeError("a fault of ours")
-        return original(plan_id=plan_id, at=at)
+        return original(plan_id=plan_id, **more)
 
-    monkeypatch.setattr(plans, "execute", execute)
+    monkeypatch.setattr(execution, "advance", advance)
     tasks.execute_cleared_plans()
     with acting():
         assert dict(Plan.objects.values_list("system__name", "state")) == {"Okta": "cleared", "Entra": "done"}
@@ -198,27 +216,10 @@ def test_a_run_that_breaks_is_logged_and_the_next_one_is_worked_on(tenant, actin
         assert Run.objects.get(state="running").pk == broken[0]
 
 
-def test_a_page_s_read_now_reads_at_once_and_a_paused_system_is_refused(tenant, acting, directory):
-    with acting():
-        system = read_from(tenant, directory)
-    tasks.reconcile_system(tenant=str(tenant.pk), system=str(system.pk))
-    tasks.reconcile_system(tenant=str(tenant.pk), system=str(system.pk))
-    with acting():
-        assert [r.state for r in Run.objects.all()] == ["closed", "closed"]
-        run = reconciliation.start(system=system, started_by="ann", at=AT)
-    tasks.advance_run(tenant=str(tenant.pk), run=str(run.pk))
-    with acting():
-        run.refresh_from_db()
-        assert run.state == "closed"
-        systems.pause(connection=Connection.objects.get(), reason="x", at=AT)
-    with pytest.raises(reconciliation.CantRead):
-        tasks.reconcile_system(tenant=str(tenant.pk), system=str(system.pk))
-
-
 def test_a_paused_system_is_not_read_by_the_clock(tenant, acting, directory):
     with acting():
         read_from(tenant, directory)
-        systems.pause(connection=Connection.objects.get(), reason="x", at=AT)
+        connections.pause(connection=Connection.objects.get(), reason="x", at=AT)
     tasks.reconcile_due()
     assert directory.asked == []
 
@@ -240,15 +241,15 @@ def test_the_rings_are_trimmed_in_every_tenant(make_tenant, monkeypatch):
     for tenant in tenants:
         with scope(tenant=tenant.pk, cause=a_cause()):
             system = a_system(tenant, at=BEFORE)
-            token, text = systems.make_token(
+            token, text = tokens.make_token(
                 system=system, label="", may=["read"], expires_at=AT + MINUTE, made_by=None, at=BEFORE
             )
             for _ in range(4):
-                systems.record_read(token=token, method="GET", path="/Users", status=200)
-                refused = systems.find_token(text + "x", at=AT)
-                systems.record_refused(refused=refused, method="GET", path="/Users", remote="192.0.2.1")
-    monkeypatch.setattr(systems, "READS_KEPT", 1)
-    monkeypatch.setattr(systems, "REFUSED_KEPT", 3)
+                tokens.record_read(token=token, method="GET", path="/Users", status=200)
+                refused = tokens.find_token(text + "x", at=AT)
+                tokens.record_refused(refused=refused, method="GET", path="/Users", remote="192.0.2.1")
+    monkeypatch.setattr(tokens, "READS_KEPT", 1)
+    monkeypatch.setattr(tokens, "REFUSED_KEPT", 3)
     tasks.trim_rings()
     for tenant in tenants:
         with scope(tenant=tenant.pk):

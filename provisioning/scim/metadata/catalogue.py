@@ -287,7 +287,6 @@ GROUP_SCHEMA = Schema(
                     description="The kind of member.",
                     canonical_values=("User", "Group"),
                 ),
-                read_only(text("display", "The name of the member.")),
             ),
         ),
     ),

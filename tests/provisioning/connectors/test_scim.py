@@ -397,14 +397,39 @@ def test_a_wait_beyond_the_bound_is_not_begun_and_is_handed_to_the_caller(peer, 
     assert caught.value.retry_after == 86_400.0
 
 
-def test_the_service_provider_configuration_must_be_one(peer, directory):
-    config = {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig"], "patch": {"supported": True}}
-    peer.answer = lambda exchange: exchange.json(config)
-    assert directory.service_provider_config() == config
-    assert peer.calls[0].path == "/v2/ServiceProviderConfig"
-    peer.answer = lambda exchange: exchange.json({"patch": {"supported": True}})
-    with pytest.raises(BadAnswer, match="does not name the schema"):
-        directory.service_provider_config()
+LIST = "urn:ietf:params:scim:api:messages:2.0:ListResponse"
+
+
+def types(*endpoints, **more):
+    return {
+        "schemas": [LIST], "totalResults": len(endpoints), "Resources": [{"endpoint": one} for one in endpoints], **more,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("document", "groups"),
+    [
+        (types("/Users", "/Groups"), True),
+        (types("/Users", "https://idp.example/scim/v2/Groups/"), True),
+        (types("/Users"), False),
+        (types("/Users", "/Groupsters", "/OldGroups"), False),
+        (types(), False),
+        # A page of more says nothing of what it leaves out, and what is no list says nothing at all.
+        (types("/Users", totalResults=2), None),
+        (types("/Users", Resources="Users"), None),
+        (types("/Users", schemas=[]), None),
+        ({"detail": "no"}, None),
+    ],
+)
+def test_whether_a_type_is_offered_is_believed_only_from_a_whole_list(peer, directory, document, groups):
+    peer.answer = lambda exchange: exchange.json(document)
+    assert directory.offers("Groups") is groups
+    assert peer.calls[0].path == "/v2/ResourceTypes"
+
+
+def test_a_server_that_does_not_say_what_it_offers_says_nothing(peer, directory):
+    peer.answer = lambda exchange: exchange.json({"status": "404"}, status=404)
+    assert directory.offers("Groups") is None
 
 
 @pytest.fixture
@@ -473,8 +498,8 @@ def test_the_groups_of_a_real_server_are_read_with_their_members(real, admin):
     ]
 
 
-def test_the_configuration_of_a_real_server_is_read(real):
-    assert real.service_provider_config()["patch"] == {"supported": True}
+def test_a_real_server_says_what_it_offers(real):
+    assert (real.offers("Users"), real.offers("Groups")) == (True, True)
 
 
 def test_a_real_server_refuses_another_token(scim_server, connect):

@@ -10,7 +10,7 @@ import pytest
 from django.urls import get_resolver
 
 from audit.scope import scope
-from provisioning import systems
+from provisioning import tokens
 from provisioning.models.connection import ReadRecord, RefusedToken
 from tests.conftest import a_cause
 from tests.factories.scim import a_user, connect
@@ -79,9 +79,9 @@ def test_a_wrong_secret_is_refused_and_named_by_its_id(idp: Idp) -> None:
 def test_an_ended_or_expired_token_is_refused(idp: Idp, tenant: Tenant) -> None:
     now = dt.datetime.now(dt.UTC)
     with scope(tenant=tenant.pk, cause=a_cause()):
-        token = systems.find_token(idp.token, at=now)
-        assert not isinstance(token, systems.Refused)
-        systems.end_token(token=token, reason="leaked", at=now)
+        token = tokens.find_token(idp.token, at=now)
+        assert not isinstance(token, tokens.Refused)
+        tokens.end_token(token=token, reason="leaked", at=now)
     answer = idp.post("/Users", a_user())
     assert answer.status == 401
     assert [one.because for one in refused()] == ["ended"]

@@ -21,7 +21,7 @@ from provisioning import group_intake, intake
 from provisioning.models.exchange import Exchange, ExchangeKey
 from provisioning.models.shadow import Shadow
 from provisioning.scim import recording
-from provisioning.scim.metadata.catalogue import USER_URN
+from provisioning.scim.metadata.catalogue import NHI_URN, USER_URN
 from tests.conftest import as_owner
 from tests.factories.scim import a_group, a_user
 
@@ -394,3 +394,27 @@ def test_a_process_that_dies_in_a_request_keeps_all_of_it_or_nothing(
     assert [len(rows(idp, model)) for model in (Exchange, Account, Shadow)] == [kept] * 3
     assert rows(idp, Membership) == []
     assert idp.post("/Users", a_user("ada")).status == (409 if is_kept else 201)
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"active": "SECRET-18zzyyxx"},
+        {"active": 5},
+        {"meta": {"created": "SECRET"}},
+        {NHI_URN: {"expiresAt": "SECRET"}},
+        {NHI_URN: {"kind": "SECRET"}},
+        {NHI_URN: {"environment": "SECRET"}},
+        {"emails": [{"value": "a@x.example", "primary": "SECRET"}]},
+        {"name": "SECRET"},
+        {"title": {"SECRET": "SECRET"}},
+    ],
+)
+def test_a_value_that_its_attribute_can_not_have_is_not_kept(idp: Idp, attributes: dict[str, Any]) -> None:
+    idp.post("/Users", a_user("ada", **attributes))
+    path, value = next(iter(attributes.items()))
+    target = f"{path}:{next(iter(value))}" if path == NHI_URN else path
+    one = next(iter(value.values())) if path == NHI_URN else value
+    idp.patch(f"/Users/{idp.user('eva')}", {"op": "replace", "path": target, "value": one})
+    for exchange in idp.exchanges():
+        assert "SECRET" not in f"{exchange.request}{exchange.error}{exchange.answer}{exchange.coercions}"

@@ -1,0 +1,37 @@
+"""How fast one connection may ask, so that a directory in a loop never starves the others.
+
+Counted in the cache over ten seconds for each system, whatever its token. Without the cache nothing is counted, and a
+log line says so: a deactivation must arrive while Redis is down.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+import structlog
+from django.conf import settings
+from django.core.cache import cache
+from redis.exceptions import RedisError
+
+from provisioning.scim.errors import ScimError, too_many_requests
+
+log = structlog.get_logger("rollcall.scim")
+
+WINDOW = 10
+"""Seconds over which requests are counted together."""
+
+
+def requests_over(system: UUID, *, at: datetime) -> int:
+    """Count one request; how many this one is past ROLLCALL_SCIM_PACE a second on average, 0 if it is not."""
+    key = f"scim:pace:{system}:{int(at.timestamp()) // WINDOW}"
+    try:
+        cache.add(key, 0, 2 * WINDOW)
+        times = cache.incr(key)
+    except (RedisError, ValueError) as error:  # ValueError: the key was evicted between the two calls
+        log.warning("pace is not counted", error=type(error).__name__)
+        return 0
+    return max(0, times - settings.ROLLCALL_SCIM_PACE * WINDOW)
+
+
+def too_fast(*, at: datetime) -> ScimError:
+    """429, with the seconds until counting begins anew."""
+    return too_many_requests(retry_after=WINDOW - int(at.timestamp()) % WINDOW)
