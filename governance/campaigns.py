@@ -81,9 +81,14 @@ class Progress:
         return self.certified + self.verified_off + self.excepted
 
     @property
+    def decided(self) -> int:
+        """How many lines wait for nobody's answer any more."""
+        return self.total - self.waiting
+
+    @property
     def decided_percent(self) -> int | None:
         """How many of a hundred lines have an answer, rounded down; None where there is no line."""
-        return 100 * (self.total - self.waiting) // self.total if self.total else None
+        return 100 * self.decided // self.total if self.total else None
 
 
 def subject(campaign: Campaign) -> Subject:

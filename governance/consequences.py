@@ -1,4 +1,4 @@
-"""What enough yes do: a permit is minted and the plan executed, a role granted, an exception made.
+"""What enough yes do: a permit is minted and the plan carried out, a role granted, an exception made.
 
 Each is called by `governance.approvals.answer` in the transaction of the last answer, and returns one sentence.
 """
@@ -19,7 +19,7 @@ from audit.cause import current
 from audit.journal import Subject, record
 from governance.models.approval import Approval, ApprovalKind
 from governance.models.campaign import Review, ReviewState
-from provisioning import plans
+from provisioning import execution, plans
 from provisioning.models.plan import Plan
 
 
@@ -56,7 +56,7 @@ def _return(question: Approval, plan: Plan | None, yes: list[UUID], barred: set[
         account=account, epoch=plan.epoch, approval_id=question.pk, answered_by=yes, barred=barred, at=at
     )
     plans.grant(plan=plan, permit=permit, at=at)
-    done = plans.execute(plan_id=plan.pk, at=at)
+    done = execution.execute(plan_id=plan.pk, at=at)
     account.refresh_from_db()
     if ends and account.state in {AccountState.ACTIVE, AccountState.PENDING}:
         lifecycle.renew(account=account, until=min(ends), reason=_("the end that was approved"), at=at)
@@ -79,8 +79,9 @@ def _execute(question: Approval, plan: Plan | None, yes: list[UUID], barred: set
         label=question.title,
         at=at,
     )
+    # Of a plan of many, each batch is a transaction of its own: the clock begins it with its next tick.
     plans.grant(plan=plan, permit=permit, at=at)
-    return plans.execute(plan_id=plan.pk, at=at).ended_because
+    return _("approved: it is being carried out")
 
 
 def _role(question: Approval, _plan: Plan | None, yes: list[UUID], _barred: set[UUID], at: datetime) -> str:

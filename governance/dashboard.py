@@ -6,12 +6,12 @@
 is unknown is None, never zero.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID
 
-from django.db.models import Count, Exists, Min, OuterRef, Q
+from django.db.models import Count, Exists, Min, OuterRef, Q, Subquery
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -27,12 +27,13 @@ from governance.models.approval import Approval, ApprovalState
 from governance.models.campaign import Campaign, CampaignState
 from provisioning import plans
 from provisioning.models.connection import RefusedToken, SystemToken
-from provisioning.models.plan import Plan
+from provisioning.models.plan import Plan, PlanKind
 from provisioning.models.run import Run
 from provisioning.states import PLAN_LIVE, PLAN_WAITS
 
 LAST_RUNS = 5
 WAITS_SHOWN = 20
+SYSTEMS_SHOWN = 50
 # A sweep every minute: what is past its end this long and still active means that the sweep is late.
 LATE_AFTER = timedelta(minutes=5)
 REFUSED_WITHIN = timedelta(hours=24)
@@ -114,21 +115,27 @@ class RunRow:
 
 @dataclass(frozen=True)
 class Refusals:
-    """Requests refused in the last 24 hours: with tokens of this tenant, and with tokens that nobody knows."""
+    """Requests refused in the last 24 hours: at systems of this tenant, most first, and with tokens nobody knows."""
 
-    ours: int
+    systems: tuple[tuple[UUID, str, int], ...]
     unknown: int
+
+    @property
+    def ours(self) -> int:
+        """With a token of this tenant that is not good any more."""
+        return sum(count for _system, _name, count in self.systems)
 
 
 @dataclass(frozen=True)
 class Front:
-    """Everything on the front page, as of `at`."""
+    """Everything on the front page, as of `at`. `systems` are the worst, of `systems_count`."""
 
     at: datetime
     is_complete: bool
     sentence: str
     banners: tuple[str, ...]
     systems: tuple[SystemRow, ...]
+    systems_count: int
     unknown_accounts: int
     waits: tuple[Wait, ...]
     waits_count: int
@@ -153,7 +160,8 @@ def front(*, tenant: Tenant, at: datetime) -> Front:
         is_complete=is_complete,
         sentence=sentence,
         banners=_banners(late),
-        systems=tuple(systems),
+        systems=tuple(systems[:SYSTEMS_SHOWN]),
+        systems_count=len(systems),
         unknown_accounts=unknown,
         waits=tuple(waits[:WAITS_SHOWN]),
         waits_count=len(waits),
@@ -162,7 +170,7 @@ def front(*, tenant: Tenant, at: datetime) -> Front:
         campaigns=_campaigns(at=at),
         runs=_runs(),
         ends=ends,
-        refusals=_refusals(tenant, at=at),
+        refusals=_refusals(tenant, {row.measured.system: row.measured.name for row in systems}, at=at),
     )
 
 
@@ -240,22 +248,28 @@ def _waits(*, at: datetime) -> list[Wait]:
         for a in asked
     ]
     known = {wait.plan for wait in found}
-    for plan in plans.waiting().select_related("system", "account").filter(state__in=PLAN_WAITS, until__gt=at):
-        if plan.pk not in known and plan.until is not None:
-            name = plan.account.user_name if plan.account is not None else plan.system.name
-            title = f"{plan.get_kind_display()}: {name}"
-            found.append(
-                Wait(
-                    title=title,
-                    kind=str(plan.kind),
-                    left=plan.until - at,
-                    approval=None,
-                    plan=plan.pk,
-                    answered=0,
-                    needs=0,
-                )
-            )
+    unasked = plans.waiting().select_related("system", "account").filter(state__in=PLAN_WAITS, until__gt=at)
+    found += [
+        Wait(
+            title=_title(plan),
+            kind=str(plan.kind),
+            left=plan.until - at,
+            approval=None,
+            plan=plan.pk,
+            answered=0,
+            needs=0,
+        )
+        for plan in unasked
+        if plan.pk not in known and plan.until is not None
+    ]
     return sorted(found, key=lambda wait: wait.left)
+
+
+def _title(plan: Plan) -> str:
+    """As its question will be put, which opens within the minute."""
+    if plan.kind == PlanKind.REACTIVATION and plan.account is not None:
+        return _("May %(name)s come back?") % {"name": plan.account.user_name}
+    return _("May a plan for %(system)s be carried out?") % {"system": plan.system.name}
 
 
 def _findings(*, at: datetime) -> FindingsByAge:
@@ -325,11 +339,16 @@ def _runs() -> tuple[RunRow, ...]:
     )
 
 
-def _refusals(tenant: Tenant, *, at: datetime) -> Refusals:
-    """Tokens stand in a global table: those of this tenant are counted apart from those that nobody knows."""
+def _refusals(tenant: Tenant, names: Mapping[UUID, str], *, at: datetime) -> Refusals:
+    """Tokens stand in a global table: those of this tenant are counted by system, those of others not at all.
+
+    `names` are those of the living systems: what an ended one still sends is refused as it should be.
+    """
     token = SystemToken.objects.filter(pk=OuterRef("token_id"))
     recent = RefusedToken.objects.filter(at__gt=at - REFUSED_WITHIN).annotate(
-        is_ours=Exists(token.filter(tenant=tenant)), is_known=Exists(token)
+        of=Subquery(token.filter(tenant=tenant).values("system_id")[:1]), is_known=Exists(token)
     )
-    counts = recent.aggregate(ours=Count("id", filter=Q(is_ours=True)), unknown=Count("id", filter=Q(is_known=False)))
-    return Refusals(**counts)
+    counted = recent.filter(Q(of__isnull=False) | Q(is_known=False)).order_by().values("of").annotate(n=Count("id"))
+    by_system = {row["of"]: int(row["n"]) for row in counted}
+    ours = [(system, name, by_system[system]) for system, name in names.items() if system in by_system]
+    return Refusals(systems=tuple(sorted(ours, key=lambda one: (-one[2], one[1]))), unknown=by_system.get(None, 0))

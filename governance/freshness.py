@@ -44,13 +44,15 @@ class Word(StrEnum):
 class Measured:
     """The state of one system at an instant. What is unknown is None, never zero.
 
-    `since` and `because` say since when it is not measured, and why; `age` is that of the last complete reading.
+    `since` and `because` say since when it is not measured, and why, in plain words; `problem` is what the last reading
+    failed at, as it was noted: an address, a status, a proof. `age` is that of the last complete reading.
     """
 
     system: UUID
     name: str
     word: Word
     because: str
+    problem: str
     since: datetime | None
     last_complete_at: datetime | None
     age: timedelta | None
@@ -71,26 +73,26 @@ class _Counts:
     problem: str
 
 
-def _why_not(connection: Connection | None, problem: str, *, at: datetime) -> str:
-    """Why a system is not measured, or nothing where it is."""
+def _why_not(connection: Connection | None, *, at: datetime) -> str:
+    """Why a system is not measured, in words for a headline; nothing where it is measured."""
     if connection is None or connection.connector == Connector.NONE:
         return _("no connection reads it")
     if connection.last_complete_at is None:
-        return problem or _("never read completely")
+        return _("never read completely")
     if at - connection.last_complete_at <= timedelta(minutes=connection.freshness_minutes):
         return ""
     if connection.paused_at is not None:
         return _("reading is paused")
-    return problem or _("no complete reading within its goal")
+    return _("no complete reading within its goal")
 
 
 def is_fresh(connection: Connection | None, *, at: datetime) -> bool:
     """Whether the last complete reading is within the goal of the connection."""
-    return not _why_not(connection, "", at=at)
+    return not _why_not(connection, at=at)
 
 
 def _judge(system: System, connection: Connection | None, counts: _Counts, *, at: datetime) -> Measured:
-    because = _why_not(connection, counts.problem, at=at)
+    because = _why_not(connection, at=at)
     last = connection.last_complete_at if connection is not None else None
     reads = connection is not None and connection.connector != Connector.NONE
     goal = timedelta(minutes=connection.freshness_minutes) if connection is not None and reads else None
@@ -101,6 +103,7 @@ def _judge(system: System, connection: Connection | None, counts: _Counts, *, at
         name=system.name,
         word=word,
         because=because,
+        problem=counts.problem if because else "",
         since=grey_since if because else None,
         last_complete_at=last,
         age=at - last if last is not None else None,

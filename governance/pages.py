@@ -4,12 +4,13 @@ The middleware has found the tenant, the person and their roles before a view ru
 """
 
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 from urllib.parse import urlencode
+from uuid import UUID
 
 from django import forms
 from django.contrib import messages
@@ -174,6 +175,20 @@ def ask(
     return render(request, "verb.html", {"asked": asked, "form": form}, status=status)
 
 
+def chosen(request: HttpRequest, name: str, choices: Iterable[tuple[Any, Any]]) -> str:
+    """The value of a filter, where it is one of its choices; anything else that is typed is no filter."""
+    typed = request.GET.get(name, "")
+    return typed if typed in {str(value) for value, _label in choices} else ""
+
+
+def asked_id(request: HttpRequest, name: str) -> UUID | None:
+    """The id that a filter names, if it is one."""
+    try:
+        return UUID(request.GET.get(name, ""))
+    except ValueError:
+        return None
+
+
 @dataclass(frozen=True)
 class Window(Generic[M]):
     """One page of a list, without a count of all: `previous` and `next` are addresses, or empty."""
@@ -218,8 +233,32 @@ def said_facts(facts: Mapping[str, Any], *, besides: Collection[str] = ()) -> li
         if name in besides:
             continue
         inner = value.items() if isinstance(value, Mapping) else [(name, value)]
-        pairs += [(k.replace("_", " "), said) for k, one in inner if k not in besides and (said := _said(one)) != ""]
+        pairs += [(_named(k), said) for k, one in inner if k not in besides and (said := _said(one)) != ""]
     return pairs
+
+
+# What people call the facts whose own names are ours.
+_NAMES: Mapping[str, Any] = {
+    "at": gettext_lazy("ended"),
+    "expires_at": gettext_lazy("ends"),
+    "frozen_at": gettext_lazy("as of"),
+    "findings_count": gettext_lazy("findings, in all"),
+    "here": gettext_lazy("here it is"),
+    "is_privileged": gettext_lazy("privileged"),
+    "last_certified_at": gettext_lazy("last certified"),
+    "last_used_at": gettext_lazy("last used"),
+    "memberships": gettext_lazy("groups"),
+    "name_reused": gettext_lazy("name in use again"),
+    "needs_owner": gettext_lazy("needs an owner first"),
+    "owners_losing_all": gettext_lazy("owners who lose all"),
+    "read_since": gettext_lazy("reading begun"),
+    "remote_id": gettext_lazy("id there"),
+    "there": gettext_lazy("there it is"),
+}
+
+
+def _named(key: str) -> str:
+    return str(_NAMES.get(key, key.replace("_", " ")))
 
 
 _LABELS = ("title", "name", "group", "label", "user_name")

@@ -136,7 +136,10 @@
     };
     const act = (element) => {
       if (!element) return false;
-      if (typing(element)) element.focus(); else element.click();
+      // A part of the page is gone to; what can be pressed is pressed.
+      if (typing(element)) element.focus();
+      else if (element.matches("a, button, input, summary")) element.click();
+      else { element.scrollIntoView(); element.focus({ preventScroll: true }); }
       return true;
     };
     const keyed = (key) => row()?.querySelector(`[data-key="${key}"]`) || document.querySelector(`main [data-key="${key}"]`);

@@ -7,18 +7,28 @@ from uuid import UUID
 
 from django import forms
 from django.contrib import messages
+from django.db.models import Case, Count, Q, When
 from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.models.account import AccountKind, Environment
 from accounts.rules import Refused, Word
 from governance import approvals, lines, reviews
 from governance import campaigns as door
-from governance.models.campaign import Campaign, CampaignState, Review, Silence
-from governance.pages import Ask, PageRequest, ReasonForm, ask, page, plain, window
+from governance.models.campaign import Campaign, CampaignState, Review, ReviewState, Silence
+from governance.pages import Ask, PageRequest, ReasonForm, ask, asked_id, chosen, page, plain, window
+
+_REVIEWERS_SHOWN = 20
+# What somebody must look at comes first.
+_FIRST = Case(
+    When(state=ReviewState.SILENT, then=0),
+    When(state=ReviewState.REVOKED, then=1),
+    When(state=ReviewState.WAITING, then=2),
+    default=3,
+)
 
 
 @page(Word.ROLL_READ)
@@ -38,7 +48,7 @@ class DraftForm(forms.Form):
 
     name = forms.CharField(label=gettext_lazy("Name"), max_length=200, validators=[plain])
     kinds = forms.MultipleChoiceField(
-        label=gettext_lazy("Kinds of account"), choices=AccountKind.choices, widget=forms.CheckboxSelectMultiple,
+        label=gettext_lazy("Whom: kinds of account"), choices=AccountKind.choices, widget=forms.CheckboxSelectMultiple,
         initial=[k.value for k in AccountKind if k != AccountKind.PERSON],
     )  # fmt: skip
     environment = forms.ChoiceField(
@@ -46,8 +56,14 @@ class DraftForm(forms.Form):
         choices=[("", gettext_lazy("any")), *[(e.value, e.label) for e in Environment if e.value]],
     )  # fmt: skip
     privileged = forms.BooleanField(label=gettext_lazy("Privileged only"), required=False)
-    deadline = forms.DateField(label=gettext_lazy("Deadline"), widget=forms.DateInput(attrs={"type": "date"}))
-    silence = forms.ChoiceField(label=gettext_lazy("What silence means"), choices=Silence.choices)
+    deadline = forms.DateField(
+        label=gettext_lazy("Deadline"), widget=forms.DateInput(attrs={"type": "date"}),
+        help_text=gettext_lazy("The day ends where this tenant is. Reviewers may change their answers until then."),
+    )  # fmt: skip
+    silence = forms.ChoiceField(
+        label=gettext_lazy("What silence means"), choices=Silence.choices,
+        help_text=gettext_lazy("What happens to a line that nobody has answered at the deadline. Silence ends nothing."),
+    )  # fmt: skip
 
     def __init__(self, *args: Any, zone: zoneinfo.ZoneInfo, at: datetime, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -89,14 +105,33 @@ def new(request: PageRequest) -> HttpResponse:
     return render(request, "pages/campaign_new.html", {"form": form}, status=422 if request.method == "POST" else 200)
 
 
+def _reviewers(found: Campaign) -> list[dict[str, Any]]:
+    """Who answers how many lines, those with the most open ones first. One query."""
+    rows = Review.objects.filter(campaign=found).order_by().values("reviewer", "reviewer__user_name")
+    counted = rows.annotate(total=Count("id"), open=Count("id", filter=Q(state=ReviewState.WAITING)))
+    return [
+        {
+            "account": row["reviewer"],
+            "name": row["reviewer__user_name"],
+            "total": row["total"],
+            "open": row["open"],
+            "decided": row["total"] - row["open"],
+        }
+        for row in counted.order_by("-open", "reviewer__user_name")[:_REVIEWERS_SHOWN]
+    ]
+
+
 @page(Word.ROLL_READ)
 def campaign(request: PageRequest, pk: UUID) -> HttpResponse:
     """One campaign: what blocks its launch, or how far it is, line by line."""
     found = get_object_or_404(Campaign.objects.select_related("made_by"), pk=pk)
     rows = Review.objects.filter(campaign=found).select_related("account", "reviewer", "campaign")
-    if state := request.GET.get("state"):
+    state, reviewer = chosen(request, "state", ReviewState.choices), asked_id(request, "reviewer")
+    if state:
         rows = rows.filter(state=state)
-    shown = window(request, rows.order_by("state", "account__user_name_key"))
+    if reviewer is not None:
+        rows = rows.filter(reviewer=reviewer)
+    shown = window(request, rows.order_by(_FIRST, "account__user_name_key", "pk"))
     standing = reviews.standing(shown.rows)
     is_draft = found.state == CampaignState.DRAFT
     return render(
@@ -106,8 +141,11 @@ def campaign(request: PageRequest, pk: UUID) -> HttpResponse:
             "campaign": found,
             "progress": door.progress([found.pk]).get(found.pk, door.Progress()),
             "preflight": door.preflight(found, at=request.at) if is_draft else None,
+            "reviewers": [] if is_draft else _reviewers(found),
             "window": shown,
             "lines": [(line, standing.get(line.pk)) for line in shown.rows],
+            "states": ReviewState.choices,
+            "chosen": {"state": state, "reviewer": str(reviewer or "")},
         },
     )
 
@@ -120,17 +158,24 @@ def launch(request: PageRequest, pk: UUID) -> HttpResponse:
 
     def do(_cleaned: dict[str, Any]) -> str:
         door.launch(campaign=found, user=request.user, at=request.at)
-        return _("Launched: %(n)d lines.") % {"n": checked.lines}
+        return ngettext("Launched: %(n)d line.", "Launched: %(n)d lines.", checked.lines) % {"n": checked.lines}
 
     return ask(
         request,
         Ask(
             title=_("Launch %(name)s?") % {"name": found.name},
-            button=_("Launch %(n)d lines") % {"n": checked.lines},
+            button=ngettext("Launch %(n)d line", "Launch %(n)d lines", checked.lines) % {"n": checked.lines},
             keep=reverse("campaign", args=[pk]),
             consequences=[
-                _("%(n)d people get a mail with their lines.") % {"n": checked.reviewers},
-                _("What silence means: %(silence)s.") % {"silence": found.get_silence_display()},
+                ngettext(
+                    "%(n)d person gets a mail with their lines.",
+                    "%(n)d people get a mail with their lines.",
+                    checked.reviewers,
+                )
+                % {"n": checked.reviewers},
+                _("Each line keeps its evidence as it is now, for ever."),
+                _("What silence means after %(day)s: %(silence)s.")
+                % {"day": f"{found.deadline:%Y-%m-%d %H:%M} UTC", "silence": found.get_silence_display()},
                 _("It closes only when every line is certified, read as off, or excepted."),
             ],
         ),

@@ -12,11 +12,22 @@ from django.utils.translation import gettext as _
 from accounts.rules import Refused, Word
 from governance import approvals as door
 from governance.models.approval import Answer, Approval, ApprovalState
-from governance.pages import Ask, NumberedForm, PageRequest, ReasonForm, ask, page, said_facts, window
+from governance.pages import (
+    Ask,
+    NumberedForm,
+    PageRequest,
+    ReasonForm,
+    ask,
+    asked_id,
+    chosen,
+    page,
+    said_facts,
+    window,
+)
 from governance.rules import may_answer
 from provisioning.models.plan import Plan, PlanKind, PlanState
 from provisioning.plans import PlanChanged
-from provisioning.states import PLAN_WAITS
+from provisioning.states import PLAN_LIVE, PLAN_WAITS
 
 # Facts that the page shows in their own place, from the plan itself.
 SHOWN_ELSEWHERE = frozenset({"sample", "run", "because", "asked_by", "asked_at", "system", "hash", "limits"})
@@ -36,13 +47,13 @@ class NumberedAnswer(NumberedForm, AnswerForm):
 def plans(request: PageRequest) -> HttpResponse:
     """Every plan, newest first."""
     rows = Plan.objects.select_related("system", "account").order_by("-asked_at")
-    if state := request.GET.get("state"):
-        rows = rows.filter(state=state)
-    return render(
-        request,
-        "pages/plans.html",
-        {"window": window(request, rows), "states": PlanState.choices, "chosen": request.GET.get("state", "")},
-    )
+    states = [("live", _("all that have not ended")), *PlanState.choices]
+    state, system = chosen(request, "state", states), asked_id(request, "system")
+    if state:
+        rows = rows.filter(state__in=PLAN_LIVE if state == "live" else [state])
+    if system is not None:
+        rows = rows.filter(system=system)
+    return render(request, "pages/plans.html", {"window": window(request, rows), "states": states, "chosen": state})
 
 
 def _heading(plan: Plan, count: int) -> tuple[str, str]:
@@ -141,7 +152,7 @@ def _answer(request: PageRequest, pk: UUID, *, is_yes: bool) -> HttpResponse:
             return _("Rejected. Nothing was written.")
         if found.state == ApprovalState.OPEN:
             return _("Your yes is kept. It waits for a second person.")
-        return _("Approved and carried out.")
+        return _("Approved. It is carried out in batches, from now on.") if many else _("Approved and carried out.")
 
     many = about is not None and about.kind != PlanKind.REACTIVATION and is_yes
     back = reverse("plan", args=[found.plan_id]) if found.plan_id else reverse("approval", args=[pk])
@@ -152,7 +163,9 @@ def _answer(request: PageRequest, pk: UUID, *, is_yes: bool) -> HttpResponse:
         facts=said_facts(found.facts, besides=SHOWN_ELSEWHERE),
         consequences=[
             _("%(needs)d people must say yes; you answer once.") % {"needs": found.needs},
-            _("It is carried out with the last yes, at once."),
+            _("It begins with the last yes, and is carried out in batches.")
+            if many
+            else _("It is carried out with the last yes, at once."),
         ]
         if is_yes
         else [_("One no is enough: it is not done.")],

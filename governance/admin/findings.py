@@ -1,56 +1,152 @@
-"""The inbox of findings, worst and first due first."""
+"""The inbox of findings, first due first."""
 
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Count
+from django.db.models import Count, F, Q, QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts import findings as door
-from accounts.models.finding import Finding, FindingKind
+from accounts.models.finding import Finding, FindingKind, FindingState
+from accounts.models.system import System
 from accounts.rules import Word
-from accounts.states import FINDING_LIVE, FINDING_OPEN
+from accounts.states import FINDING, FINDING_LIVE, FINDING_OPEN
 from audit.journal import timeline
-from governance.pages import Ask, PageRequest, ask, page, said_facts, window
+from governance import freshness
+from governance.pages import Ask, PageRequest, ask, asked_id, chosen, page, said_facts, window
+from provisioning.models.run import Run
 
-CLOSES: dict[str, str] = {
-    FindingKind.STATUS_DIFFERS: "a complete reading shows both sides equal",
-    FindingKind.MEMBERSHIP_DIFFERS: "a complete reading shows both sides equal",
-    FindingKind.FIELD_DIFFERS: "a complete reading shows both sides equal",
-    FindingKind.MISSING_THERE: "a complete reading shows it there again, or it has ended here",
-    FindingKind.UNKNOWN_HERE: "its system sends it, or a complete reading no longer shows it",
-    FindingKind.NOT_MEASURED: "a complete reading succeeds",
-    FindingKind.NOT_READ_BACK: "its system was read",
-    FindingKind.STILL_ACTIVE: "a read shows it inactive or absent there",
-    FindingKind.EXPIRES: "it is renewed or has ended",
-    FindingKind.NO_OWNER: "somebody accepts it, or it has ended",
+CLOSES: dict[str, Any] = {
+    FindingKind.STATUS_DIFFERS: gettext_lazy("a complete reading shows both sides equal"),
+    FindingKind.MEMBERSHIP_DIFFERS: gettext_lazy("a complete reading shows both sides equal"),
+    FindingKind.FIELD_DIFFERS: gettext_lazy("a complete reading shows both sides equal"),
+    FindingKind.MISSING_THERE: gettext_lazy("a complete reading shows it there again, or it has ended here"),
+    FindingKind.UNKNOWN_HERE: gettext_lazy("its system sends it, or a complete reading no longer shows it"),
+    FindingKind.NOT_MEASURED: gettext_lazy("a complete reading succeeds"),
+    FindingKind.NOT_READ_BACK: gettext_lazy("its system was read"),
+    FindingKind.STILL_ACTIVE: gettext_lazy("a read shows it inactive or absent there"),
+    FindingKind.EXPIRES: gettext_lazy("it is renewed or has ended"),
+    FindingKind.NO_OWNER: gettext_lazy("somebody accepts it, or it has ended"),
 }
+
+
+# What the list shows: what is open, some part of it, or what is not open any more.
+SHOWS = (
+    ("", gettext_lazy("open")),
+    ("mine", gettext_lazy("mine")),
+    ("overdue", gettext_lazy("overdue")),
+    ("excepted", gettext_lazy("excepted")),
+    ("resolved", gettext_lazy("resolved")),
+    ("all", gettext_lazy("all")),
+)
+# How long it has been open: the same bounds as the counts of the front page, in days.
+AGES: Mapping[str, tuple[int | None, int | None]] = {
+    "day": (None, 1),
+    "week": (1, 7),
+    "month": (7, 30),
+    "older": (30, None),
+}
+AGE_LABELS = (
+    ("day", gettext_lazy("under a day")),
+    ("week", gettext_lazy("1 to 7 days")),
+    ("month", gettext_lazy("7 to 30 days")),
+    ("older", gettext_lazy("30 days and more")),
+)
+# Every kind that makes a system differ, as one choice.
+DIFFERENCES = "differences"
+KINDS = ((DIFFERENCES, gettext_lazy("every difference")), *FindingKind.choices)
+# What a run did to findings.
+_OF_RUN = (("seen", ""), ("opened", ""), ("closed", ""))
+_OVER = (FindingState.RESOLVED, FindingState.FALSE_POSITIVE)
+_CONDITIONS: dict[str, Callable[[PageRequest], Q]] = {
+    "": lambda _request: Q(state__in=FINDING_OPEN),
+    "mine": lambda request: Q(state__in=FINDING_OPEN, assigned_to=request.user),
+    "overdue": lambda request: Q(state__in=FINDING_OPEN, due_at__lte=request.at) & ~Q(kind=FindingKind.EXPIRES),
+    "excepted": lambda _request: Q(state=FindingState.EXCEPTED),
+    "resolved": lambda _request: Q(state__in=_OVER),
+    "all": lambda _request: Q(),
+}
+
+
+def _asked(request: PageRequest) -> dict[str, str]:
+    system, account, run = (asked_id(request, name) for name in ("system", "account", "run"))
+    return {
+        "kind": chosen(request, "kind", KINDS),
+        "show": chosen(request, "show", SHOWS),
+        "age": chosen(request, "age", AGE_LABELS),
+        "system": str(system or ""),
+        "account": str(account or ""),
+        "run": str(run or ""),
+        "what": chosen(request, "what", _OF_RUN) or "seen",
+    }
+
+
+def _of_run(run: Run, what: str, *, at: datetime) -> Q:
+    """The findings that a run saw, opened or closed, by the times that stand on them."""
+    end = run.ended_at or at
+    of_system = Q(system=run.system_id, kind__in=freshness.DIFFERENCES)
+    if what == "opened":
+        return of_system & Q(first_seen_at__gte=run.started_at, first_seen_at__lte=end)
+    if what == "closed":
+        return of_system & Q(resolved_at__gte=run.started_at, resolved_at__lte=end)
+    # One that is seen again soon keeps its time of last sight (`accounts.findings`).
+    seen = Q(first_seen_at__lte=end, last_seen_at__gte=run.started_at - door.SEEN_AGAIN_AFTER)
+    return of_system & seen & (Q(resolved_at__isnull=True) | Q(resolved_at__gte=run.started_at))
+
+
+def _aged(age: str, *, at: datetime) -> Q:
+    least, most = AGES[age]
+    found = Q() if least is None else Q(first_seen_at__lte=at - timedelta(days=least))
+    return found if most is None else found & Q(first_seen_at__gt=at - timedelta(days=most))
+
+
+def _filtered(request: PageRequest, asked: dict[str, str], run: Run | None) -> QuerySet[Finding]:
+    rows = Finding.objects.select_related("account", "system", "assigned_to")
+    if run is not None:
+        rows = rows.filter(_of_run(run, asked["what"], at=request.at))
+    else:
+        rows = rows.filter(_CONDITIONS[asked["show"]](request))
+    if kind := asked["kind"]:
+        rows = rows.filter(kind__in=freshness.DIFFERENCES if kind == DIFFERENCES else [kind])
+    for name in ("system", "account"):
+        if asked[name]:
+            rows = rows.filter(**{name: UUID(asked[name])})
+    if age := asked["age"]:
+        rows = rows.filter(_aged(age, at=request.at))
+    return rows.order_by(F("due_at").asc(nulls_last=True), "-severity", "pk")
 
 
 @page(Word.ROLL_READ)
 def findings(request: PageRequest) -> HttpResponse:
-    """What is open; `?show=all` adds what was resolved."""
-    rows = Finding.objects.select_related("account", "system", "assigned_to")
-    everything = request.GET.get("show") == "all"
-    if not everything:
-        rows = rows.filter(state__in=FINDING_LIVE if request.GET.get("show") == "excepted" else FINDING_OPEN)
-    if kind := request.GET.get("kind"):
-        rows = rows.filter(kind=kind)
-    if request.GET.get("mine"):
-        rows = rows.filter(assigned_to=request.user)
-    counts = Finding.objects.filter(state__in=FINDING_OPEN).values_list("kind").annotate(n=Count("pk")).order_by("-n")
+    """What is open, first due first; by kind, system, age, and what a run saw; also what is over."""
+    asked = _asked(request)
+    run = Run.objects.select_related("system").filter(pk=asked["run"]).first() if asked["run"] else None
+    counts = Finding.objects.filter(state__in=FINDING_OPEN).values_list("kind").annotate(n=Count("pk"))
+    by_kind = [(code, FindingKind(code).label, n) for code, n in counts.order_by("-n", "kind")]
+    found = window(request, _filtered(request, asked, run))
+    # An empty list is all clear only where everything was looked at.
+    grey = 0 if found else sum(not m.is_measured for m in freshness.of_systems(at=request.at))
     return render(
         request,
         "pages/findings.html",
         {
-            "window": window(request, rows.order_by("-severity", "due_at", "pk")),
-            "counts": [(code, FindingKind(code).label, n) for code, n in counts],
-            "total": sum(n for _code, n in counts),
-            "chosen": {name: request.GET.get(name, "") for name in ("kind", "show", "mine")},
-            "everything": everything,
+            "window": found,
+            "counts": by_kind,
+            "total": sum(n for _code, _label, n in by_kind),
+            "chosen": asked,
+            "run": run,
+            "shows": SHOWS,
+            "kinds": KINDS,
+            "ages": AGE_LABELS,
+            "systems": System.objects.filter(ended_at__isnull=True).order_by("name")[:200],
+            "is_filtered": any(asked[name] for name in ("kind", "show", "age", "system", "account", "run")),
+            "grey": grey,
         },
     )
 
@@ -68,8 +164,32 @@ def finding(request: PageRequest, pk: UUID) -> HttpResponse:
             "evidence": said_facts(found.evidence, besides=frozenset({"run"})),
             "entries": timeline(kind="finding", subject_id=str(found.pk))[:50],
             "is_live": found.state in FINDING_LIVE,
+            "is_mine": found.assigned_to_id == request.user.pk,
+            "off": _off(found),
+            "run": _seen_by(found),
         },
     )
+
+
+def _off(found: Finding) -> dict[str, str]:
+    """Why a verb leads nowhere from the state that a finding is in; empty words where it can be done."""
+    now = found.get_state_display()
+    targets = {"acknowledge": FindingState.ACKNOWLEDGED, "call_false": FindingState.FALSE_POSITIVE}
+    return {
+        verb: ""
+        if FINDING.allows(source=found.state, target=target)
+        else _("it is %(state)s, and can't become that from there") % {"state": now}
+        for verb, target in targets.items()
+    }
+
+
+def _seen_by(found: Finding) -> Run | None:
+    """The reading that its evidence names."""
+    try:
+        pk = UUID(str(found.evidence.get("run", "")))
+    except ValueError:
+        return None
+    return Run.objects.select_related("system").filter(pk=pk).first()
 
 
 def _handle(request: PageRequest, pk: UUID, *, verb: Any, title: str, button: str, consequence: str) -> HttpResponse:

@@ -4,43 +4,101 @@ import json
 from typing import Any
 from uuid import UUID
 
+from django.db.models import QuerySet
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, render
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from accounts.models.system import System
 from accounts.rules import Word
 from audit.models import Cause, JournalEntry
-from governance.pages import PageRequest, page, window
+from governance.admin import changes
+from governance.admin.coercions import coerced, noted, tolerated
+from governance.pages import PageRequest, asked_id, chosen, page, window
 from provisioning.changes import Intent
 from provisioning.models.exchange import Exchange, OutcomeWord
 from provisioning.models.plan import Plan
+from provisioning.models.shadow import Shadow
 
-FILTERS = ("system", "resource_id", "intent", "outcome", "coerced")
+INTENTS = (
+    (Intent.CREATE.value, gettext_lazy("create")),
+    (Intent.UPDATE.value, gettext_lazy("change")),
+    (Intent.DISABLE.value, gettext_lazy("disable")),
+    (Intent.ENABLE.value, gettext_lazy("enable")),
+    (Intent.DELETE.value, gettext_lazy("delete")),
+    (Intent.MEMBER_ADD.value, gettext_lazy("add members")),
+    (Intent.MEMBER_REMOVE.value, gettext_lazy("remove members")),
+    (Intent.MEMBER_REPLACE.value, gettext_lazy("replace members")),
+    (Intent.UNKNOWN.value, gettext_lazy("could not be read")),
+)
+INTENT_WORDS = dict(INTENTS)
+# As the sentence of the page: who asked for what, about whom.
+_ASKED = {
+    Intent.CREATE.value: gettext_lazy("%(system)s asked to create %(name)s"),
+    Intent.UPDATE.value: gettext_lazy("%(system)s asked to change %(name)s"),
+    Intent.DISABLE.value: gettext_lazy("%(system)s asked to disable %(name)s"),
+    Intent.ENABLE.value: gettext_lazy("%(system)s asked to enable %(name)s"),
+    Intent.DELETE.value: gettext_lazy("%(system)s asked to delete %(name)s"),
+    Intent.MEMBER_ADD.value: gettext_lazy("%(system)s asked to add members to %(name)s"),
+    Intent.MEMBER_REMOVE.value: gettext_lazy("%(system)s asked to remove members from %(name)s"),
+    Intent.MEMBER_REPLACE.value: gettext_lazy("%(system)s asked to replace the members of %(name)s"),
+}
+_SYSTEMS_OFFERED = 200
+_LATER_SHOWN = 10
+_ENTRIES_SHOWN = 50
+# An empty filter says how many there are without it: up to this many are counted.
+_MOST_COUNTED = 10_000
+
+
+def _asked(request: PageRequest) -> dict[str, str]:
+    system, resource = asked_id(request, "system"), asked_id(request, "resource_id")
+    return {
+        "system": str(system or ""),
+        "resource_id": str(resource or ""),
+        "intent": chosen(request, "intent", INTENTS),
+        "outcome": chosen(request, "outcome", OutcomeWord.choices),
+        "coerced": "1" if request.GET.get("coerced") else "",
+    }
+
+
+def _filtered(asked: dict[str, str]) -> QuerySet[Exchange]:
+    rows = Exchange.objects.select_related("system").defer("request", "answer").order_by("-id")
+    for name in ("system", "resource_id", "intent", "outcome"):
+        if asked[name]:
+            rows = rows.filter(**{name: asked[name]})
+    return coerced(rows) if asked["coerced"] else rows
+
+
+def _shown(one: Exchange) -> dict[str, Any]:
+    return {
+        "exchange": one,
+        "intent": INTENT_WORDS.get(one.intent, one.intent),
+        "tolerated": tolerated(one.coercions),
+        "notes": noted(one.coercions),
+    }
 
 
 @page(Word.ROLL_READ)
 def ledger(request: PageRequest) -> HttpResponse:
     """Newest first; by system, intent, outcome, resource, and with coercions only."""
-    rows = Exchange.objects.select_related("system").order_by("-id")
-    for name in ("system", "resource_id"):
-        if value := request.GET.get(name):
-            try:
-                rows = rows.filter(**{name: UUID(value)})
-            except ValueError:
-                rows = rows.none()
-    for name in ("intent", "outcome"):
-        if value := request.GET.get(name):
-            rows = rows.filter(**{name: value})
-    if request.GET.get("coerced"):
-        rows = rows.exclude(coercions=[])
+    asked = _asked(request)
+    found = window(request, _filtered(asked))
+    is_filtered = any(asked.values())
+    counted = Exchange.objects.order_by()[: _MOST_COUNTED + 1].count() if is_filtered and not found else 0
     return render(
         request,
         "pages/ledger.html",
         {
-            "window": window(request, rows),
-            "intents": [i.value for i in Intent],
+            "window": found,
+            "rows": [_shown(one) for one in found.rows],
+            "intents": INTENTS,
             "outcomes": OutcomeWord.choices,
-            "chosen": {name: request.GET.get(name, "") for name in FILTERS},
-            "is_filtered": any(request.GET.get(name) for name in FILTERS),
+            "systems": System.objects.order_by("name")[:_SYSTEMS_OFFERED],
+            "chosen": asked,
+            "is_filtered": is_filtered,
+            "without": min(counted, _MOST_COUNTED),
+            "is_more": counted > _MOST_COUNTED,
         },
     )
 
@@ -51,19 +109,26 @@ def _pretty(value: Any) -> str:
 
 @page(Word.ROLL_READ)
 def exchange(request: PageRequest, pk: UUID) -> HttpResponse:
-    """One exchange whole: sent, read as, answered, done, and what came after on the same resource."""
+    """One exchange whole: sent, read as, answered, done, what it changed, and what came after on the same resource."""
     found = get_object_or_404(Exchange.objects.select_related("system"), pk=pk)
-    later = Exchange.objects.filter(resource_id=found.resource_id, id__gt=found.pk).order_by("id")[:10]
+    shadow = (
+        Shadow.objects.filter(pk=found.resource_id).select_related("account").first() if found.resource_id else None
+    )
+    later = Exchange.objects.filter(resource_id=found.resource_id, id__gt=found.pk).order_by("id")
     return render(
         request,
         "pages/exchange.html",
-        {
-            "exchange": found,
+        _shown(found)
+        | {
+            "asked": str(_ASKED.get(found.intent, _("%(system)s sent what could not be read")))
+            % {"system": found.system.name, "name": found.resource_label or found.path},
             "cause": Cause.objects.filter(pk=found.cause_id).first(),
-            "entries": JournalEntry.objects.filter(cause_id=found.cause_id).order_by("id"),
+            "entries": JournalEntry.objects.filter(cause_id=found.cause_id).order_by("id")[:_ENTRIES_SHOWN],
             "sent": _pretty(found.request),
             "answered": _pretty(found.answer),
-            "later": later if found.resource_id else [],
+            "later": [_shown(one) for one in later[:_LATER_SHOWN]] if found.resource_id else [],
             "plan": Plan.objects.filter(pk=found.plan_id).first() if found.plan_id else None,
+            "shadow": shadow,
+            "changes": changes.of_exchange(shadow, cause=found.cause_id) if shadow else [],
         },
     )

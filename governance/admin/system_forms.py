@@ -13,10 +13,11 @@ from django.utils.translation import gettext_lazy
 
 from accounts.models.system import ReactivationPolicy, SystemKind
 from governance.pages import ReasonForm, plain
-from provisioning import systems
+from provisioning import connections
 from provisioning.connectors.egress import EgressError, Origin
 from provisioning.models.connection import Connection
-from provisioning.systems import MOST_GRACE, TokenMay
+from provisioning.systems import MOST_GRACE
+from provisioning.tokens import TokenMay
 
 LONGEST_TOKEN = timedelta(days=366)
 USUAL_TOKEN = timedelta(days=180)
@@ -194,7 +195,7 @@ class ConnectionForm(ReasonForm):
         if self.existing is None or not typed:
             return False
         try:
-            new = Origin.parse(typed.strip(), policy=systems.egress_policy())
+            new = Origin.parse(typed.strip(), policy=connections.egress_policy())
         except EgressError:
             # The verb says what is wrong with it.
             return False
@@ -204,7 +205,7 @@ class ConnectionForm(ReasonForm):
 
 
 def changes_of(cleaned: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of `systems.change_connection` from a cleaned `ConnectionForm`, without a secret that stays."""
+    """The arguments of `connections.change_connection` from a cleaned `ConnectionForm`, without a secret that stays."""
     values = {k: v for k, v in cleaned.items() if k not in {"reason", "forget", "secret"}}
     if cleaned["secret"] or cleaned.get("forget"):
         values["secret"] = cleaned["secret"]

@@ -12,9 +12,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models.system import System
+from governance.admin.coercions import Tolerated, noted, tolerated
 from provisioning.models.connection import ReadRecord, RefusedToken
 from provisioning.models.exchange import Exchange, OutcomeWord
-from provisioning.systems import refused_at
+from provisioning.tokens import refused_at
 
 SHOWN = 20
 
@@ -46,6 +47,8 @@ class Line:
     status: int
     shape: str
     words: str
+    label: str = ""
+    tolerated: tuple[Tolerated, ...] = ()
     said: tuple[str, ...] = ()
     exchange: UUID | None = None
     plan: UUID | None = None
@@ -55,15 +58,10 @@ _SHAPES = {OutcomeWord.APPLIED: "=", OutcomeWord.HELD: "~", OutcomeWord.PARKED: 
 
 
 def _of_exchange(one: Exchange) -> Line:
-    coerced = tuple(
-        _("coerced: %(attribute)s %(sent)s read as %(read_as)s")
-        % {name: c.get(name, "") for name in ("attribute", "sent", "read_as")}
-        for c in one.coercions
-    )
     return Line(
         at=one.at, method=one.method, path=one.path, status=one.status, exchange=one.pk, plan=one.plan_id,
-        shape=_SHAPES.get(OutcomeWord(one.outcome), "-"), words=one.get_outcome_display(),
-        said=(*coerced, *((one.error,) if one.error else ())),
+        shape=_SHAPES.get(OutcomeWord(one.outcome), "-"), words=one.get_outcome_display(), label=one.resource_label,
+        tolerated=tolerated(one.coercions), said=(*noted(one.coercions), *((one.error,) if one.error else ())),
     )  # fmt: skip
 
 

@@ -25,7 +25,9 @@ from governance.admin.once import answer, once
 from governance.admin.people import names_of
 from governance.admin.system_forms import ConnectionForm, PolicyForm, SystemForm, changes_of
 from governance.admin.system_lines import LABELS, lines, shown
+from governance.admin.system_seen import reads, sends, set_up
 from governance.pages import Ask, NumberedForm, PageRequest, ask, page, window
+from provisioning import connections as connection_door
 from provisioning import reconciliation
 from provisioning import systems as door
 from provisioning.models.authority import FieldAuthority
@@ -100,6 +102,10 @@ def system(request: PageRequest, pk: UUID) -> HttpResponse:
     connection = Connection.objects.filter(system=found).first()
     administrators, counting = _people(found, at=request.at)
     show = shown(request.GET.get("show", ""))
+    its_lines, its_tokens = lines(found, show=show), tokens.rows(found, at=request.at)
+    runs = list(Run.objects.filter(system=found).order_by("-started_at")[:_RUNS])
+    sent, sent_of = sends(found)
+    steps = set_up(its_tokens, its_lines, connection)
     return render(
         request,
         "pages/system.html",
@@ -108,9 +114,13 @@ def system(request: PageRequest, pk: UUID) -> HttpResponse:
             "connection": connection,
             "measured": freshness.of(found, at=request.at) if found.ended_at is None else None,
             "base_url": f"{settings.ROLLCALL_PUBLIC_URL}/scim/v2",
-            "tokens": tokens.rows(found, at=request.at),
-            "runs": Run.objects.filter(system=found).order_by("-started_at")[:_RUNS],
-            "lines": lines(found, show=show),
+            "tokens": its_tokens,
+            "runs": runs,
+            "lines": its_lines,
+            "sends": sent,
+            "sends_of": sent_of,
+            "reads": reads(connection, runs),
+            "steps": [] if show or all(done for _step, done in steps) else steps,
             "show": show.value,
             "choices": LABELS,
             "authorities": _authorities(found),
@@ -167,9 +177,9 @@ def connection(request: PageRequest, pk: UUID) -> HttpResponse:
     def do(cleaned: dict[str, Any]) -> str:
         values = changes_of(cleaned)
         if existing is None:
-            door.connect(system=found, at=request.at, **({"secret": ""} | values))
+            connection_door.connect(system=found, at=request.at, **({"secret": ""} | values))
         else:
-            door.change_connection(connection=existing, at=request.at, **values)
+            connection_door.change_connection(connection=existing, at=request.at, **values)
         return _("%(system)s is read every %(n)d minutes. A first reading is due now.") % {
             "system": found.name, "n": cleaned["cadence_minutes"],
         }  # fmt: skip
@@ -248,7 +258,7 @@ def pause(request: PageRequest, pk: UUID) -> HttpResponse:
     found, its_connection = _connected(pk)
 
     def do(cleaned: dict[str, Any]) -> str:
-        door.pause(connection=its_connection, reason=cleaned["reason"], at=request.at)
+        connection_door.pause(connection=its_connection, reason=cleaned["reason"], at=request.at)
         return _("%(system)s is not read any more.") % {"system": found.name}
 
     asked = Ask(
@@ -272,7 +282,7 @@ def resume(request: PageRequest, pk: UUID) -> HttpResponse:
     found, its_connection = _connected(pk)
 
     def do(cleaned: dict[str, Any]) -> str:
-        door.resume(connection=its_connection, reason=cleaned["reason"], at=request.at)
+        connection_door.resume(connection=its_connection, reason=cleaned["reason"], at=request.at)
         return _("%(system)s is read again; a reading is due now.") % {"system": found.name}
 
     asked = Ask(

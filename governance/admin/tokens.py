@@ -17,10 +17,12 @@ from governance.admin.once import answer, once
 from governance.admin.people import names_of
 from governance.admin.system_forms import USUAL_TOKEN, RotateForm, TokenForm
 from governance.pages import Ask, PageRequest, ask, page
+from provisioning import connections as connection_door
 from provisioning import systems as door
+from provisioning import tokens as token_door
 from provisioning.models.connection import SystemToken
 
-REFUSALS = (Refused, door.BadSystem, door.SecretUnreadable)
+REFUSALS = (Refused, door.BadSystem, connection_door.SecretUnreadable)
 _ENDED_SHOWN = 10
 
 
@@ -94,7 +96,7 @@ def token(request: PageRequest, pk: UUID) -> HttpResponse:
 
     def do(cleaned: dict[str, Any]) -> HttpResponse:
         _only_once(found, cleaned["after"])
-        made = door.make_token(
+        made = token_door.make_token(
             system=found, label=cleaned["label"], may=cleaned["may"], expires_at=cleaned["until"],
             made_by=request.user.identity_id, at=request.at,
         )  # fmt: skip
@@ -129,7 +131,7 @@ def token_rotate(request: PageRequest, pk: UUID, token: UUID) -> HttpResponse:
 
     def do(cleaned: dict[str, Any]) -> HttpResponse:
         _only_once(found, cleaned["after"])
-        made = door.rotate_token(
+        made = token_door.rotate_token(
             token=old, expires_at=cleaned["until"], ends_in=timedelta(hours=cleaned["overlap"]),
             made_by=request.user.identity_id, at=request.at,
         )  # fmt: skip
@@ -158,7 +160,7 @@ def token_end(request: PageRequest, pk: UUID, token: UUID) -> HttpResponse:
     others = live_counts(at=request.at)[found.pk]["live"] - 1
 
     def do(cleaned: dict[str, Any]) -> str:
-        door.end_token(token=old, reason=cleaned["reason"], at=request.at)
+        token_door.end_token(token=old, reason=cleaned["reason"], at=request.at)
         return _("Token %(token)s has ended: what comes with it is answered 401.") % {"token": old}
 
     after = (

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -96,6 +98,22 @@ WIDTH, HEIGHT = 240, 48
 def worst(shapes: Sequence[str]) -> str:
     """The shape of a sum: the worst of its parts; of nothing, `?`."""
     return min(shapes, key=WORST_FIRST.index, default="?")
+
+
+def tone(shape: str, words: Any) -> SafeString:
+    """Shape, colour and words. Raises `KeyError` for a shape that has no meaning."""
+    return format_html(
+        '<span class="state state-{}"><svg class="shape" viewBox="0 0 16 16" aria-hidden="true">{}</svg>{}</span>',
+        TONES[shape],
+        mark_safe(SHAPES[shape]),  # noqa: S308 - our own drawing
+        words,
+    )
+
+
+def state_word(state: Any, words: Any = "") -> SafeString:
+    """A state by its code, with its own words or others. A code nobody knows is shown as unknown, with the code."""
+    shape, own = STATES.get(str(state), ("?", str(state).replace("_", " ")))
+    return tone(shape, words or own)
 
 
 def span(seconds: float) -> str:

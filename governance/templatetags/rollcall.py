@@ -1,10 +1,13 @@
 """The components of our pages. `{% load rollcall %}`; each is one tag.
 
 * `{% state_word "active" %}`: shape, word and colour of a state (`= ! x ? ~ #`); `{% tone "x" "6 d overdue" %}` for free words
-* `{% when instant %}`: "40 min ago (13:22 UTC)"; `{% as_of instant %}`: UTC and the tenant's own time
+* `{% when instant %}`: "40 min ago (13:22 UTC)"; `{% left instant %}`: "8 d left (3 Dec, 03:54 UTC)"; `{% due instant %}`: the
+  same as a state; `{% as_of instant %}`: UTC and the tenant's own time
 * `{% known value %}`: a number, or "unknown": unknown is never zero
-* `{% verbs %}{% verb_button "Suspend" url word="account.suspend" %}{% endverbs %}`: what the reader may do, and why not
+* `{% verbs %}{% verb_button "Suspend" url word="account.suspend" %}{% endverbs %}`: what the reader may do, and why not;
+  `{% reasons %}<table>…</table>{% endreasons %}`: the same around verbs in the rows of a list, each reason once below it
 * `{% spark values label="Coverage" %}`: a line with its table; a gap is a gap
+* `{% caused page_obj as versions %}`: the versions of a record, each with its cause
 * `{% copy text %}`: code with a copy button; `{% field form.reason %}`, `{% errors form %}`: forms
 * `{% root_url "logout" %}`: an address outside of the tenant; `{% may "plan.approve" as ruling %}`
 
@@ -12,10 +15,8 @@ None of them writes a `style=`: the content policy forbids it.
 """
 
 import itertools
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Sequence
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django import template
 from django.forms import BoundField
@@ -28,86 +29,28 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.rules import Ruling, Word
+from audit.models import Cause
 from governance import pages
-from governance.templatetags.marks import HEIGHT, SHAPES, STATES, TONES, WIDTH, points, span
+from governance.templatetags.instants import as_of, due, lasting, left, said, when
+from governance.templatetags.marks import HEIGHT, WIDTH, points, state_word, tone
 
 register = template.Library()
 
 _ids = itertools.count(1)
 
 
-@register.simple_tag
-def tone(shape: str, words: Any) -> SafeString:
-    """Shape, colour and words. Raises `KeyError` for a shape that has no meaning."""
-    return format_html(
-        '<span class="state state-{}"><svg class="shape" viewBox="0 0 16 16" aria-hidden="true">{}</svg>{}</span>',
-        TONES[shape],
-        mark_safe(SHAPES[shape]),  # noqa: S308 - our own drawing
-        words,
-    )
+for of_values in (tone, state_word, lasting):
+    register.simple_tag(of_values)
+for of_instants in (when, left, due, said, as_of):
+    register.simple_tag(of_instants, takes_context=True)
 
 
 @register.simple_tag
-def state_word(state: Any, words: Any = "") -> SafeString:
-    """A state by its code, with its own words or others. A code nobody knows is shown as unknown, with the code."""
-    shape, own = STATES.get(str(state), ("?", str(state).replace("_", " ")))
-    return tone(shape, words or own)
-
-
-def _clock(instant: datetime, at: datetime) -> str:
-    if instant.date() == at.date():
-        return f"{instant:%H:%M} UTC"
-    year = "" if instant.year == at.year else f" {instant.year}"
-    return f"{instant.day} {instant:%b}{year}, {instant:%H:%M} UTC"
-
-
-def _zone(context: Context) -> ZoneInfo | None:
-    tenant = context.get("tenant")
-    zone: ZoneInfo | None = tenant.zone if tenant is not None and tenant.time_zone != "UTC" else None
-    return zone
-
-
-@register.simple_tag(takes_context=True)
-def when(context: Context, instant: datetime | None, never: Any = "") -> SafeString:
-    """How long ago or ahead, and when: "40 min ago (13:22 UTC)". Nothing is `never`, or other words."""
-    if instant is None:
-        return format_html('<span class="quiet">{}</span>', never or _("never"))
-    at: datetime = context.get("at") or datetime.now(UTC)
-    instant = instant.astimezone(UTC)
-    seconds = (instant - at).total_seconds()
-    if abs(seconds) < 1:
-        words = _("now")
-    else:
-        words = (_("in %(span)s") if seconds > 0 else _("%(span)s ago")) % {"span": span(seconds)}
-    zone = _zone(context)
-    local = f"{instant.astimezone(zone):%Y-%m-%d %H:%M} {zone.key}" if zone else f"{instant:%Y-%m-%d %H:%M:%S} UTC"
-    return format_html(
-        '<time datetime="{}" title="{}">{} <span class="quiet">({})</span></time>',
-        instant.isoformat(timespec="seconds"),
-        local,
-        words,
-        _clock(instant, at),
-    )
-
-
-@register.simple_tag(takes_context=True)
-def said(context: Context, value: Any) -> Any:
-    """One fact: an instant as `when` says it, anything else as it is."""
-    return when(context, value) if isinstance(value, datetime) else value
-
-
-@register.simple_tag(takes_context=True)
-def as_of(context: Context, instant: datetime | None = None) -> SafeString:
-    """When what is shown was so: UTC, and the tenant's own time."""
-    shown = (instant or context.get("at") or datetime.now(UTC)).astimezone(UTC)
-    zone = _zone(context)
-    local = format_html(" · {} {}", f"{shown.astimezone(zone):%H:%M}", zone.key) if zone else ""
-    return format_html(
-        '<p class="as-of"><time datetime="{}">{}</time>{}</p>',
-        shown.isoformat(timespec="seconds"),
-        _("as of %(at)s UTC") % {"at": f"{shown:%Y-%m-%d %H:%M}"},
-        local,
-    )
+def caused(records: Iterable[Any]) -> list[tuple[Any, Cause | None]]:
+    """Each version of a record with the cause that wrote it: who acted, a person or not. One query."""
+    rows = list(records)
+    causes = Cause.objects.in_bulk({row.cause_id for row in rows if row.cause_id is not None})
+    return [(row, causes.get(row.cause_id)) for row in rows]
 
 
 @register.simple_tag
@@ -117,12 +60,6 @@ def known(value: Any, unit: str = "") -> SafeString:
         return format_html('<span class="quiet">{}</span>', _("unknown"))
     text = f"{value:,}" if isinstance(value, int) else str(value)
     return format_html('<span class="number">{}{}</span>', text, f" {unit}" if unit else "")
-
-
-@register.simple_tag
-def lasting(value: timedelta | float) -> str:
-    """A duration in words: "12 min"."""
-    return span(value.total_seconds() if isinstance(value, timedelta) else value)
 
 
 @register.simple_tag(takes_context=True)
@@ -138,21 +75,26 @@ def root_url(name: str) -> str:
 
 
 class VerbsNode(template.Node):
-    """A bar of verbs, with the reasons of those that the reader may not use below it, each once."""
+    """Verbs, with the reasons of those that the reader may not use below them, each once."""
 
-    def __init__(self, inside: NodeList) -> None:
-        self.inside = inside
+    def __init__(self, inside: NodeList, *, is_bar: bool) -> None:
+        self.inside, self.is_bar = inside, is_bar
 
     def render(self, context: Context) -> SafeString:
-        """The buttons, then the reasons."""
+        """What is inside, then the reasons. A bar within another part's reasons is a part of that."""
+        if context.get("refused_verbs") is not None:
+            return format_html('<div class="buttons">{}</div>', self.inside.render(context))
         refused: dict[str, tuple[str, list[str]]] = {}
         with context.push(refused_verbs=refused):
-            buttons = self.inside.render(context)
+            inside = self.inside.render(context)
         reasons = format_html_join(
-            "", '<li id="{}"><b>{}</b> {}</li>', ((key, ", ".join(names), why) for why, (key, names) in refused.items())
-        )
+            "", '<li id="{}"><b>{}</b>: {}</li>',
+            ((key, ", ".join(dict.fromkeys(names)), why) for why, (key, names) in refused.items()),
+        )  # fmt: skip
         below = format_html('<ul class="why-not">{}</ul>', reasons) if refused else ""
-        return format_html('<div class="verbs"><div class="buttons">{}</div>{}</div>', buttons, below)
+        if not self.is_bar:
+            return format_html("{}{}", inside, below)
+        return format_html('<div class="verbs"><div class="buttons">{}</div>{}</div>', inside, below)
 
 
 @register.tag
@@ -160,7 +102,15 @@ def verbs(parser: Parser, token: Token) -> VerbsNode:  # noqa: ARG001 - Django's
     """`{% verbs %} … {% endverbs %}` around `verb_button` and `verb_post`."""
     inside = parser.parse(("endverbs",))
     parser.delete_first_token()
-    return VerbsNode(inside)
+    return VerbsNode(inside, is_bar=True)
+
+
+@register.tag
+def reasons(parser: Parser, token: Token) -> VerbsNode:  # noqa: ARG001 - Django's signature
+    """`{% reasons %} … {% endreasons %}` around a list whose rows have verbs."""
+    inside = parser.parse(("endreasons",))
+    parser.delete_first_token()
+    return VerbsNode(inside, is_bar=False)
 
 
 def _button_off(context: Context, label: str, reason: str) -> SafeString:

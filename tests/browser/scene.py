@@ -19,7 +19,7 @@ from audit.scope import scope
 from governance import approvals, campaigns, lines, reviews
 from governance.models.approval import Approval, ApprovalKind
 from governance.models.campaign import Campaign, Review, ReviewState, Silence
-from provisioning import reconciliation
+from provisioning import freshness
 from provisioning.models.plan import Plan, PlanState
 from tests.conftest import a_cause
 from tests.factories.accounts import a_group, a_person, a_service, account_of, answer_for
@@ -242,7 +242,7 @@ def _evening(scene: Scene) -> None:
     """What the clock does: expiries are told, freshness is watched, somebody is offered an account and suspended."""
     with scope(tenant=scene.tenant_id, cause=a_cause(kind=CauseKind.TASK, actor="sweep", reason="due")):
         expiry.tell(at=now())
-        reconciliation.watch_freshness(at=now())
+        freshness.watch_freshness(at=now())
         finding = Finding.objects.filter(account__isnull=False).order_by("-severity", "id").first()
         person = User.objects.get(username="a.ruiz")
         active = Account.objects.get(user_name="svc-billing", state=AccountState.ACTIVE)

@@ -206,3 +206,106 @@ def test_a_list_is_walked_by_keys_and_the_keys_can_be_switched_off(
     visitor.page.wait_for_timeout(300)
     assert visitor.page.url == before
     assert visitor.complaints == []
+
+
+def test_a_page_is_worked_by_keys_alone(
+    browser_page: Callable[..., Visitor], sessions: Callable[[str], Any], scene: Scene
+) -> None:
+    visitor = browser_page(storage_state=sessions(SECURITY))
+    page = visitor.page
+
+    def focused(script: str) -> Any:
+        return page.evaluate(f"() => {{ const e = document.activeElement; return {script}; }}")
+
+    visitor.open(f"/t/{scene.slug}/admin/accounts/")
+    # The first stop leads past the navigation, and is seen when it is reached.
+    page.keyboard.press("Tab")
+    assert focused("e.className") == "skip"
+    assert focused("e.getBoundingClientRect().top >= 0")
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    assert focused("document.getElementById('main').contains(e)")
+    page.keyboard.press("Escape")
+    page.evaluate("() => document.activeElement.blur()")
+    page.keyboard.press("/")
+    assert focused("e.id") == "q"
+    # Typed in a field, a key is a letter.
+    page.keyboard.type("svc-b?jk")
+    assert page.locator("#q").input_value() == "svc-b?jk"
+    assert not page.locator("dialog#help").is_visible()
+    page.locator("#q").fill("svc-b")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/admin/accounts/?q=svc-b*")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    page.keyboard.press("k")
+    first = focused("e.textContent")
+    assert first.startswith("svc-b")
+    assert focused("getComputedStyle(e.closest('tr')).outlineStyle") == "solid"
+    page.keyboard.press("o")
+    page.wait_for_url("**/admin/accounts/*-*/")
+    for key, part in (("h", "timeline"), ("w", "why")):
+        page.keyboard.press(key)
+        assert focused("e.id") == part
+    page.keyboard.press(".")
+    assert focused("e.closest('.verbs') !== null")
+    # The heading of what is asked is the first thing read; nothing was changed by a key.
+    page.keyboard.press("g")
+    page.keyboard.press("f")
+    page.wait_for_url("**/admin/findings/")
+    assert visitor.complaints == []
+
+
+def test_the_live_list_rests_while_somebody_is_in_it_and_says_so(
+    browser_page: Callable[..., Visitor], sessions: Callable[[str], Any], scene: Scene
+) -> None:
+    visitor = browser_page(storage_state=sessions(ADMINISTRATOR))
+    visitor.open(scene.path("system"))
+    page = visitor.page
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/live/" in request.url else None)
+    page.locator("[data-live-url] a").first.focus()
+    page.get_by_text("Live list: resting while you are in it.").wait_for()
+    assert asked == []
+    page.evaluate("() => document.activeElement.blur()")
+    page.wait_for_timeout(2_600)
+    assert len(asked) >= 1
+    assert page.get_by_text("resting while you are in it").count() == 0
+    assert visitor.complaints == []
+
+
+# What is drawn of a table's cells, in whole pixels: the first line of text of each.
+_BASELINES = """() => [...document.querySelectorAll("main table tbody tr")].map((row) => [...row.children].map((cell) => {
+  const range = document.createRange(), walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node; node = walker.nextNode()) {
+    // A button is drawn around its words, and a screen reader's words are not drawn at all.
+    if (!node.data.trim() || node.parentElement.closest("button, .button, .hidden-words, svg, code, b")) continue;
+    range.selectNodeContents(node);
+    const box = range.getClientRects()[0], size = parseFloat(getComputedStyle(node.parentElement).fontSize);
+    // The baseline of a line of one font: its bottom, less what hangs below.
+    return box.bottom - 0.212 * size;
+  }
+  return null;
+}).filter((bottom) => bottom !== null)).map((line) => Math.round(Math.max(...line) - Math.min(...line)))"""
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "/admin/",
+        "/admin/accounts/",
+        "/admin/findings/",
+        "/admin/runs/",
+        "/admin/ledger/",
+        "/admin/systems/",
+        "campaign",
+    ],
+)
+def test_what_stands_in_one_row_stands_on_one_line(
+    browser_page: Callable[..., Visitor], sessions: Callable[[str], Any], scene: Scene, where: str
+) -> None:
+    visitor = browser_page(storage_state=sessions(SECURITY))
+    visitor.open(scene.path(where) if where in scene.pages else f"/t/{scene.slug}{where}")
+    off = visitor.page.evaluate(_BASELINES)
+    assert len(off) > 1
+    assert max(off) <= 1, off

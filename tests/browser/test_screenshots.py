@@ -32,6 +32,7 @@ SHOTS = (
     ("plan", SECURITY, "plan", "dark", DESKTOP),
     ("run", SECURITY, "run", "light", DESKTOP),
     ("system", ADMINISTRATOR, "system", "light", DESKTOP),
+    ("exchange", SECURITY, "exchange", "light", DESKTOP),
     ("review-phone", OWNER, "review", "light", PHONE),
 )
 

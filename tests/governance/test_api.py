@@ -108,7 +108,7 @@ def test_each_role_reads_exactly_what_its_word_allows(
         body = is_json(client.get(f"{BASE}/{path}"), expected)
         if expected == 403:
             able = "security, auditor, administrator"
-            said = f"roll.read needs one of these roles here: {able}. An administrator can ask for it for you."
+            said = f"Reading the roll needs one of these roles here: {able}. An administrator can ask for it for you."
             assert body == {"detail": said}
 
 

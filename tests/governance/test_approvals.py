@@ -22,7 +22,7 @@ from audit.models import JournalEntry
 from governance import approvals, rules
 from governance.models.approval import Answer, Approval, ApprovalState
 from governance.models.notice import Notice
-from provisioning import plans, systems
+from provisioning import execution, plans, systems, wishes
 from provisioning.models.plan import Plan
 from tests.factories.governance import a_person, a_service, a_system, a_user, asked_back, now, staff, tripped
 
@@ -214,7 +214,9 @@ def test_a_yes_under_a_security_hold_is_refused(world: World, at: dt.datetime) -
     assert not Answer.objects.exists()
 
 
-def test_a_stopped_plan_is_executed_by_two_people(tenant: Tenant, because: Cause, at: dt.datetime) -> None:
+def test_a_stopped_plan_is_let_go_by_two_people_and_carried_out_by_the_clock(
+    tenant: Tenant, because: Cause, at: dt.datetime
+) -> None:
     system = a_system(tenant, "GitHub", at=at)
     gone = [a_person(tenant, f"p{n}", at=at) for n in range(3)]
     chen, ito = (staff(tenant, name, SECURITY, at=at) for name in ("l.chen", "m.ito"))
@@ -226,16 +228,19 @@ def test_a_stopped_plan_is_executed_by_two_people(tenant: Tenant, because: Cause
     assert question.facts["acts"] == {"deprovision": 3}
     approvals.answer(approval=question, user=chen, is_yes=True, reason="checked", at=at)
     assert set(Account.objects.filter(pk__in=[a.pk for a in gone]).values_list("state", flat=True)) == {"active"}
-    approvals.answer(approval=question, user=ito, is_yes=True, reason="checked", at=at)
+    answered = approvals.answer(approval=question, user=ito, is_yes=True, reason="checked", at=at)
+    assert (answered.state, answered.ended_because) == ("approved", "approved: it is being carried out")
+    assert set(Account.objects.filter(pk__in=[a.pk for a in gone]).values_list("state", flat=True)) == {"active"}
+    assert Plan.objects.get(pk=plan.pk).state == "approved"
+    assert execution.execute(plan_id=plan.pk, at=at).state == "done"
     assert set(Account.objects.filter(pk__in=[a.pk for a in gone]).values_list("state", flat=True)) == {"deprovisioned"}
-    assert Plan.objects.get(pk=plan.pk).state == "done"
 
 
 # -- who may not
 
 
 def test_whoever_asked_may_not_answer(world: World, tenant: Tenant, at: dt.datetime) -> None:
-    plans.ask_return(
+    wishes.ask_return(
         account=world.account, system=world.system, requesters=[world.chen.identity_id], asked_by="l.chen",
         exchange_id=None, at=at,
     )  # fmt: skip
@@ -364,7 +369,7 @@ def test_a_role_that_may_not_approve_does_not_answer(
     world: World, tenant: Tenant, at: dt.datetime, name: RoleName
 ) -> None:
     user = staff(tenant, "other", name, at=at)
-    with pytest.raises(Refused, match=r"reactivation\.approve needs one of these roles"):
+    with pytest.raises(Refused, match="Approving that an account comes back needs one of these roles"):
         say(world, user, at)
     assert refused_in_sql(world.question, user, at) == "governance_answer_by_a_role_older_than_it"
 
@@ -373,7 +378,7 @@ def test_somebody_of_another_tenant_does_not_answer(world: World, make_tenant: A
     other = make_tenant("other")
     user = staff(world.account.tenant, "guest", at=at)
     Role.objects.create(user=user, tenant=other, name=SECURITY, since=at - dt.timedelta(days=90), made_by_setup=True)
-    with pytest.raises(Refused, match=r"reactivation\.approve needs"):
+    with pytest.raises(Refused, match="Approving that an account comes back needs"):
         say(world, user, at)
     assert refused_in_sql(world.question, user, at) == "governance_answer_by_a_role_older_than_it"
 
@@ -470,7 +475,7 @@ def test_an_answer_is_never_changed(world: World, at: dt.datetime) -> None:
 
 def test_a_form_that_is_older_than_a_newer_wish_writes_nothing(world: World, at: dt.datetime) -> None:
     shown = approvals.version(world.question)
-    plans.ask_return(
+    wishes.ask_return(
         account=world.account, system=world.system, requesters=[], asked_by="Okta", exchange_id=uuid4(), at=at
     )
     with pytest.raises(approvals.Stale, match="nothing was written"):
@@ -545,7 +550,7 @@ def test_a_role_is_asked_by_one_and_granted_by_another(tenant: Tenant, because: 
     assert question.title == "May k.osei be auditor?"
     again = approvals.ask_role(user=osei, name=RoleName.AUDITOR, tenant=tenant, asked_by=admin, reason="again", at=at)
     assert again.pk == question.pk
-    for user, why in ((admin, "you asked for it"), (osei, r"role\.approve needs")):
+    for user, why in ((admin, "you asked for it"), (osei, "Approving a role needs")):
         with pytest.raises(Refused, match=why):
             approvals.answer(approval=question, user=user, is_yes=True, reason="yes", at=at)
     assert refused_in_sql(question, admin, at) == "governance_answer_not_by_who_is_barred"
@@ -569,7 +574,7 @@ def test_nobody_grants_a_role_to_themselves(tenant: Tenant, because: Cause, at: 
 def test_a_role_is_not_asked_by_who_may_not_nor_for_who_has_it(tenant: Tenant, because: Cause, at: dt.datetime) -> None:
     admin = staff(tenant, "admin", RoleName.ADMINISTRATOR, at=at)
     chen = staff(tenant, "l.chen", SECURITY, at=at)
-    with pytest.raises(Refused, match=r"role\.ask needs"):
+    with pytest.raises(Refused, match="Asking for a role for somebody needs"):
         approvals.ask_role(user=admin, name=SECURITY, tenant=tenant, asked_by=chen, reason="x", at=at)
     with pytest.raises(approvals.CantAsk, match="has that role already"):
         approvals.ask_role(user=chen, name=SECURITY, tenant=tenant, asked_by=admin, reason="x", at=at)

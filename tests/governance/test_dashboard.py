@@ -114,12 +114,27 @@ def test_each_reason_for_grey_is_said(tenant: Tenant, because: Cause, at: dt.dat
         tenant=tenant, system=failed, started_by="x", started_at=at, state="incomplete", ended_at=at,
         problem="the canary was not seen",
     )  # fmt: skip
-    assert {m.name: m.because for m in freshness.of_systems(at=at)} == {
-        "Failing": "the canary was not seen",
-        "Never": "never read completely",
-        "No connection": "no connection reads it",
-        "Paused": "reading is paused",
+    measured(tenant, "Fine", at=at)
+    assert {m.name: (m.because, m.problem) for m in freshness.of_systems(at=at)} == {
+        "Failing": ("no complete reading within its goal", "the canary was not seen"),
+        "Fine": ("", ""),
+        "Never": ("never read completely", ""),
+        "No connection": ("no connection reads it", ""),
+        "Paused": ("reading is paused", ""),
     }
+
+
+def test_what_a_reading_failed_at_stands_on_the_line_of_its_system_and_not_in_the_headline(
+    tenant: Tenant, because: Cause, at: dt.datetime
+) -> None:
+    problem = "page 14: https://crm.example/scim/v2/Users?startIndex=1301 answered 503"
+    system = measured(tenant, "Old CRM", at=at, age=None)
+    Run.objects.create(
+        tenant=tenant, system=system, started_by="x", started_at=at, state="failed", ended_at=at, problem=problem
+    )
+    found = dashboard.front(tenant=tenant, at=at)
+    assert found.sentence == ("No: 1 of 1 systems is not measured; 0 accounts unknown. Old CRM: never read completely.")
+    assert found.systems[0].measured.problem == problem
 
 
 def test_a_system_that_has_ended_is_not_on_the_roll(tenant: Tenant, because: Cause, at: dt.datetime) -> None:
@@ -189,7 +204,7 @@ def test_what_waits_is_listed_with_the_time_that_is_left(tenant: Tenant, because
     tripped(system, [a_person(tenant, "p1", at=at)], at=at)
     found = dashboard.front(tenant=tenant, at=at)
     assert [(w.title, w.approval, w.answered, w.needs) for w in found.waits] == [
-        ("what a reading showed: Okta", None, 0, 0),
+        ("May a plan for Okta be carried out?", None, 0, 0),
         ("May root come back?", question.pk, 1, 2),
     ]
     assert found.waits[0].left == dt.timedelta(hours=4) - dt.timedelta(minutes=1)
@@ -271,7 +286,9 @@ def test_refused_tokens_are_counted_apart_and_never_those_of_another_tenant(
             token_id=known.pk if known else None, at=when, because="wrong secret", method="GET", path="/scim/v2/Users"
         )
     RefusedToken.objects.create(token_id=uuid4(), at=at, because="no such token", method="GET", path="/")
-    assert dashboard.front(tenant=tenant, at=at).refusals == dashboard.Refusals(ours=1, unknown=3)
+    assert dashboard.front(tenant=tenant, at=at).refusals == dashboard.Refusals(
+        systems=((ours.pk, ours.name, 1),), unknown=3
+    )
 
 
 def test_the_front_page_takes_as_many_queries_for_three_rows_as_for_three_hundred(
@@ -332,6 +349,6 @@ def test_the_front_page_takes_as_many_queries_for_three_rows_as_for_three_hundre
     fill(3, 300)
     with django_assert_num_queries(len(few)):
         found = dashboard.front(tenant=tenant, at=at)
-    assert len(found.systems) == 300
+    assert (found.systems_count, len(found.systems)) == (300, dashboard.SYSTEMS_SHOWN)
     assert found.unknown_accounts == 100
     assert (found.waits_count, len(found.waits)) == (300, dashboard.WAITS_SHOWN)

@@ -114,7 +114,7 @@ def test_an_auditor_sees_every_verb_off_with_its_reason(client: Client, tenant: 
     html = client.get(url_of("person", subject)).content.decode()
     off = re.findall(r'<button type="button" disabled[^>]*>([^<]+)</button>', html)
     assert off == ["Ask for a role", "End sign-in", "End auditor"]
-    assert "role.ask needs one of these roles here: administrator" in html
+    assert "Asking for a role for somebody needs one of these roles here: administrator" in html
 
 
 # -- getting in

@@ -146,6 +146,46 @@ def test_an_instant_is_told_by_distance_and_clock(instant: dt.datetime | None, w
     assert ("<time datetime=" in html) is (instant is not None)
 
 
+@pytest.mark.parametrize(
+    ("tag", "instant", "words", "state"),
+    [
+        ("left", AT + dt.timedelta(days=8), "8 d left (1 Dec, 14:02 UTC)", None),
+        ("left", AT - dt.timedelta(days=2), "2 d past (21 Nov, 14:02 UTC)", None),
+        ("left", None, "no deadline", None),
+        ("due", AT + dt.timedelta(days=8), "8 d left (1 Dec, 14:02 UTC)", None),
+        ("due", AT + dt.timedelta(hours=6), "6 h left (20:02 UTC)", "differs"),
+        ("due", AT - dt.timedelta(days=6), "6 d overdue (17 Nov, 14:02 UTC)", "broken"),
+        ("due", None, "no deadline", None),
+    ],
+)
+def test_a_deadline_is_told_by_what_is_left_and_is_red_when_it_is_over(
+    tag: str, instant: dt.datetime | None, words: str, state: str | None
+) -> None:
+    html = shown(f"{{% {tag} instant %}}", instant=instant, at=AT)
+    assert re.sub("<.*?>", "", html) == words
+    assert re.findall("state-([a-z]+)", html) == ([state] if state else [])
+
+
+@pytest.mark.parametrize(
+    ("value", "words"), [(True, "yes"), (False, "no"), (None, "\u2013"), ("", "\u2013"), (0, "0"), ("Ops", "Ops")]
+)
+def test_a_fact_is_told_in_words(value: object, words: str) -> None:
+    assert shown("{% said value %}", value=value, at=AT) == words
+
+
+def test_reasons_of_verbs_in_rows_stand_once_below_them() -> None:
+    html = shown(
+        "{% reasons %}<ul>{% for n in rows %}<li>{% verbs %}{% verb_button 'Read now' '/x/' off=why %}{% endverbs %}</li>"
+        "{% endfor %}</ul>{% endreasons %}",
+        rows=range(3), why="reading is paused",
+    )  # fmt: skip
+    assert html.count("disabled") == 3
+    assert html.count("reading is paused") == 1
+    (key,) = set(re.findall('aria-describedby="([^"]+)"', html))
+    assert f'<ul class="why-not"><li id="{key}"><b>Read now</b>: reading is paused</li></ul>' in html
+    assert "why-not" not in shown("{% reasons %}{% verb_button 'Read now' '/x/' %}{% endreasons %}")
+
+
 def test_the_tenants_own_time_stands_beside_utc() -> None:
     tenant = Tenant(slug="a", name="A", time_zone="Europe/Amsterdam")
     assert "15:02 Europe/Amsterdam" in shown("{% as_of %}", at=AT, tenant=tenant)
@@ -197,7 +237,7 @@ def test_a_verb_that_the_reader_may_not_use_stays_with_its_reason(client: Client
     )
     bar = html[html.index('<div class="verbs">') : html.index("</header>", html.index('<div class="verbs">'))]
     assert bar.count('<button type="button" disabled aria-describedby=') == 4
-    assert "account.suspend needs one of these roles here: security." in bar
+    assert "Suspending an account needs one of these roles here: security." in bar
     assert "<a " not in bar
     assert "<form" not in bar
 
@@ -214,7 +254,7 @@ def test_a_page_guarded_by_a_word_refuses_with_the_rule(client: Client, signed_i
     enter(client, a_user("auditor", RoleName.AUDITOR, tenant=tenant))
     answer = client.get("/t/acme/admin/guarded/")
     assert answer.status_code == 403
-    assert "plan.approve needs one of these roles here: security." in answer.content.decode()
+    assert "Approving a plan needs one of these roles here: security." in answer.content.decode()
 
 
 def test_a_verb_shows_consequences_first_and_changes_nothing_by_get(signed_in: Client) -> None:

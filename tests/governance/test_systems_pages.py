@@ -23,12 +23,12 @@ from accounts.models.system import ReactivationPolicy, System, SystemKind
 from accounts.rules import ROLES, Word
 from audit.models import JournalEntry
 from audit.scope import scope
-from provisioning import systems
+from provisioning import connections, systems, tokens
 from provisioning.models.authority import Authority, Direction, FieldAuthority, StatusSource
 from provisioning.models.connection import Connection, ReadRecord, RefusedToken, SystemToken
 from provisioning.models.exchange import Exchange, OutcomeWord
 from provisioning.models.run import Run
-from provisioning.systems import Refused, TokenMay
+from provisioning.tokens import Refused, TokenMay
 from tests.conftest import a_cause
 from tests.factories.governance import a_connection, a_system, now
 from tests.factories.scim import Idp
@@ -79,7 +79,7 @@ def make_world(tenant: Tenant, name: str = "Okta") -> World:
     with scope(tenant=tenant.pk, cause=a_cause()):
         system = a_system(tenant, name, at=at)
         connection = a_connection(system, read_at=at - dt.timedelta(minutes=5))
-        token, text = systems.make_token(
+        token, text = tokens.make_token(
             system=system, label="provisioning tab", may=["read", "write"], made_by=None, at=at,
             expires_at=at + dt.timedelta(days=100),
         )  # fmt: skip
@@ -183,7 +183,7 @@ def test_an_auditor_sees_every_verb_off_with_its_reason(client: Client, world: W
         "Read now", "Make a token", "Change how it is read", "Pause reading", "Change the policy", "End system",
         f"Rotate {world.token}", f"End {world.token}",
     ]  # fmt: skip
-    assert "system.manage needs one of these roles here: administrator" in html
+    assert "Connecting or changing a system needs one of these roles here: administrator" in html
 
 
 def test_a_reading_is_not_started_by_a_link(admin: Client, world: World) -> None:
@@ -249,7 +249,7 @@ def test_a_token_is_shown_once_and_kept_by_no_page_message_or_session(admin: Cli
     assert secret not in json.dumps(dict(admin.session.items()))
     with scope(tenant=world.tenant.pk):
         assert not JournalEntry.objects.filter(sentence__contains=secret).exists()
-        found = systems.find_token(text, at=now())
+        found = tokens.find_token(text, at=now())
         assert isinstance(found, SystemToken)
         assert (found.system_id, found.label, found.may) == (world.system.pk, "tab", ["read", "write"])
 
@@ -314,9 +314,9 @@ def test_rotating_leaves_both_good_for_the_hours_typed(admin: Client, world: Wor
     (text,) = set(TOKEN.findall(answer.content.decode()))
     assert answer.headers["Cache-Control"] == "no-store"
     at = now()
-    assert isinstance(systems.find_token(text, at=at), SystemToken)
-    assert isinstance(systems.find_token(world.text, at=at + dt.timedelta(hours=5)), SystemToken)
-    late = systems.find_token(world.text, at=at + dt.timedelta(hours=7))
+    assert isinstance(tokens.find_token(text, at=at), SystemToken)
+    assert isinstance(tokens.find_token(world.text, at=at + dt.timedelta(hours=5)), SystemToken)
+    late = tokens.find_token(world.text, at=at + dt.timedelta(hours=7))
     assert isinstance(late, Refused)
     assert late.why == "ended"
 
@@ -326,7 +326,7 @@ def test_ending_the_last_token_says_that_the_system_stops(admin: Client, world: 
     assert "It is the last: Okta stops now, and its endings no longer arrive here." in asked
     answer = admin.post(world.url("system-token-end"), {"reason": "leaked in a ticket"})
     assert answer.status_code == 302
-    assert isinstance(systems.find_token(world.text, at=now() + dt.timedelta(seconds=1)), Refused)
+    assert isinstance(tokens.find_token(world.text, at=now() + dt.timedelta(seconds=1)), Refused)
     again = admin.get(world.url("system-token-end"))
     assert again.status_code == 403
     assert f"Token {world.token} has ended already: make a new one." in text_of(again)
@@ -343,7 +343,7 @@ def test_the_page_says_of_each_token_whether_it_lives_who_made_it_and_what_it_ma
     with scope(tenant=world.tenant.pk):
         made = SystemToken.objects.order_by("-pk")[0]
     shown = text_of(admin.get(world.url("system")))
-    assert f"{made} tab live until" in shown
+    assert f"{made} tab live 90 d left" in shown
     assert f"Rotate {made} End {made}" in shown
     assert f"{world.token} provisioning tab ended" in shown
     assert f"Rotate {world.token}" not in shown
@@ -362,7 +362,7 @@ def test_a_system_is_connected_for_reading_and_its_secret_is_never_shown(admin: 
     with scope(tenant=tenant.pk):
         made = Connection.objects.get(system=system)
         assert (made.base_url, made.canary_user_name) == ("https://directory.example/scim/v2", "canary")
-        assert systems.secret_of(made) == "a-bearer-secret"
+        assert connections.secret_of(made) == "a-bearer-secret"
     for shown in (admin.get(url), admin.get(answer.headers["Location"])):
         assert "a-bearer-secret" not in shown.content.decode()
         assert made.secret not in shown.content.decode()
@@ -395,13 +395,13 @@ def test_a_bad_connection_is_refused_by_the_form_and_changes_nothing(
 
 def stored_secret(world: World) -> str:
     with scope(tenant=world.tenant.pk):
-        return systems.secret_of(Connection.objects.get(pk=world.connection.pk))
+        return connections.secret_of(Connection.objects.get(pk=world.connection.pk))
 
 
 @pytest.fixture
 def secretive(world: World) -> World:
     with scope(tenant=world.tenant.pk, cause=a_cause()):
-        systems.change_connection(
+        connections.change_connection(
             connection=world.connection, at=now(), secret="a-bearer-secret", base_url="https://directory.example/v2"
         )
     return refreshed(world)
@@ -484,7 +484,7 @@ def test_a_live_exception_is_shown_with_its_end(admin: Client, world: World) -> 
             kind=ExceptionKind.REACTIVATION, system=world.system, reason="a sandbox", until=until, at=now()
         )
     shown = text_of(admin.get(world.url("system")))
-    assert "excepted Ended accounts come back from it without people until in 2 d" in shown
+    assert "excepted Ended accounts come back from it without people: a sandbox 2 d left" in shown
     assert f"An exception is live until {until:%Y-%m-%d %H:%M} UTC" in text_of(admin.get(world.url("system-policy")))
 
 
@@ -524,11 +524,11 @@ def busy(world: World) -> World:
         exchange(world, outcome=OutcomeWord.APPLIED, path="/Users/applied", coercions=[coercion])
         exchange(world, outcome=OutcomeWord.HELD, path="/Users/held", plan_id=uuid4())
         exchange(world, outcome=OutcomeWord.REJECTED, path="/Users/rejected", status=400, error="<b>no such path</b>")
-        systems.record_read(token=world.token, method="GET", path="/Users?count=1", status=200)
-        systems.record_read(token=world.token, method="GET", path="/Users?count=x", status=400, note="a bad number")
+        tokens.record_read(token=world.token, method="GET", path="/Users?count=1", status=200)
+        tokens.record_read(token=world.token, method="GET", path="/Users?count=x", status=400, note="a bad number")
         for token in (world.token.pk, uuid4()):
-            systems.record_refused(
-                refused=Refused(systems.Refusal.WRONG, token), method="GET", path="/Groups", remote="192.0.2.7"
+            tokens.record_refused(
+                refused=Refused(tokens.Refusal.WRONG, token), method="GET", path="/Groups", remote="192.0.2.7"
             )
     return world
 
@@ -548,7 +548,7 @@ def test_the_live_list_shows_what_arrived_newest_first_by_filter(
 ) -> None:
     for name in ("system-live", "system"):
         html = admin.get(f"{busy.url(name)}?{urlencode({'show': show})}").content.decode()
-        found = re.findall(r'<th scope="row">(?:<a[^>]*>)?((?:GET|PATCH) [^<]*)', html)
+        found = re.findall(r'<th scope="row"><div class="breaks">(?:<a[^>]*>)?((?:GET|PATCH) [^<]*)', html)
         assert found == paths
 
 
@@ -557,11 +557,16 @@ def test_the_live_list_says_coercions_errors_and_why_a_token_is_bad(admin: Clien
     html = answer.content.decode()
     assert answer.headers["Cache-Control"] == "no-store"
     assert "<html" not in html
-    assert "coerced: active &quot;False&quot; read as false" in html
+    assert "coerced active &quot;False&quot; › false" in unquoted(answer)
     assert "&lt;b&gt;no such path&lt;/b&gt;" in html
     assert f"token {busy.token}: wrong secret" in html
     assert "192.0.2.7" not in html
-    assert "waits for people" in html
+    assert "the question to people" in html
+
+
+def unquoted(answer: HttpResponse) -> str:
+    """What a page says, with its quotes as they are sent."""
+    return text_of(answer).replace('"', "&quot;")
 
 
 def test_the_live_list_is_twenty_long_and_says_when_it_is_empty(admin: Client, world: World) -> None:
@@ -604,7 +609,7 @@ def test_the_list_says_worst_first_what_is_measured(admin: Client, world: World)
     answer = admin.get(world.url("systems"))
     names = re.findall(r'<th scope="row"><div><a [^>]*>([^<]+)</a>', answer.content.decode())
     assert names == ["Zendesk", "Okta"]
-    assert "Of 2 systems 1 are not measured and 0 differ." in text_of(answer)
+    assert "2 systems: 1 not measured, 0 differing." in text_of(answer)
     assert "no connection reads it" in text_of(answer)
     assert "none: nothing can arrive" in text_of(answer)
 
