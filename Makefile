@@ -5,7 +5,7 @@ DEV    := $(if $(filter browser,$(EXTRAS)),browser,dev)
 UV     ?= uv
 
 # What follows `python -m local test --` in these two; to be changed on the command line.
-DRILL_TAIL       ?= -n 0 -m "local or flow" tests/local tests/flows --drill=200
+DRILL_TAIL       ?= -n 0 tests/flows/test_crashes.py --drill=200
 SCREENSHOTS_TAIL ?= -n 0 -m browser tests/browser/test_screenshots.py --screenshots
 
 .DEFAULT_GOAL := help

@@ -9,7 +9,8 @@
 
 Who may answer is `governance.rules.may_answer`. The database compares the same identities on the rows themselves, so
 that an answer written straight in SQL is refused by the same rule; `answer` turns its refusal into the same sentence.
-Enough right answers make a Permit, and the plan is executed, all in the transaction of the last answer.
+Enough right answers make a Permit in the transaction of the last one, and a plan of one is carried out in it too. A plan
+of many is carried out by the clock, in batches, from then on.
 """
 
 from datetime import datetime, timedelta

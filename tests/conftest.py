@@ -29,6 +29,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("rollcall")
     group.addoption("--screenshots", action="store_true", help="make the screenshots of the README in docs/screenshots")
     group.addoption("--drill", type=int, default=0, metavar="KILLS", help="kill web and worker this many times")
+    group.addoption("--drill-seed", type=int, default=None, metavar="SEED", help="the seed of the drill's first round")
 
 
 def _become_app(*, connection: Any, **_: Any) -> None:

@@ -101,6 +101,8 @@ def differences(run: Run, *, complete: bool) -> list[Counted]:
     rows = []
     for kind, label, words, from_absence in DIFFERENCES:
         is_judged = is_compared and (complete or not from_absence)
+        if kind == FindingKind.MEMBERSHIP_DIFFERS and counts.get("memberships_unread"):
+            is_judged = False
         count = sum(int(counts.get(word, 0)) for word in words) if is_judged else None
         rows.append(Counted(label, count, _list_of(run, kind, what="seen") if count else ""))
     return rows

@@ -61,7 +61,14 @@ def reads(connection: Connection | None, runs: Sequence[Run]) -> list[Ability]:
         return [Ability("?", name, _("nobody said where")) for name, _word in names]
     if whole is None:
         return [Ability("?", name, _("no whole reading among the last")) for name, _word in names]
-    return [Ability("=", name, f"{int(whole.counts.get(word, 0)):,}", whole.started_at) for name, word in names]
+    return [_shown(name, whole, word) for name, word in names]
+
+
+def _shown(name: str, run: Run, word: str) -> Ability:
+    """What a whole reading showed of one kind. Of what its directory has no list of, it is whole and says nothing."""
+    if word not in run.counts or (word == "members" and run.counts.get("memberships_unread")):
+        return Ability("?", name, _("it does not show them"), run.started_at)
+    return Ability("=", name, f"{int(run.counts[word]):,}", run.started_at)
 
 
 def set_up(tokens: Sequence[Any], lines: Sequence[Line], connection: Connection | None) -> list[tuple[str, bool]]:

@@ -12,6 +12,8 @@ import pytest
 from accounts.models import RoleName
 from audit.scope import scope
 from governance.admin.runs import PROOFS, STEPS, differences
+from governance.admin.system_seen import reads
+from provisioning.models.connection import Connection
 from provisioning.models.run import Run, RunState
 from tests.conftest import a_cause
 from tests.factories.governance import a_system, now
@@ -206,3 +208,15 @@ def test_a_reading_can_be_started_from_the_front_page_by_who_may(security: Clien
         run = Run.objects.get()
     assert (answer.status_code, answer.headers["Location"]) == (302, f"/t/acme/admin/runs/{run.pk}/")
     assert (run.started_by, run.state) == ("l.chen", RunState.RUNNING)
+
+
+def test_a_reading_without_groups_says_so_and_counts_no_membership(security: Client, place: Place) -> None:
+    place.directory.bend = lambda asked, document: (404, {}) if asked.path.endswith("/Groups") else document
+    run = read(place)
+    page = text_of(page_of(security, run))
+    assert "The reading of its accounts was whole: 4. Groups can't be read there" in page
+    assert "– membership differs" in page
+    assert {one.label: one.count for one in differences(run, complete=True)}["membership differs"] is None
+    assert "memberships ? it does not show them" in " ".join(
+        f"{one.name} {one.shape} {one.detail}" for one in reads(Connection(connector="scim"), [run])
+    )

@@ -13,21 +13,22 @@ import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
-from accounts.models import Account, Finding, Membership, ReactivationPolicy
+from accounts.models import Account, ReactivationPolicy
 from audit.scope import scope
 from governance.models.approval import Approval
-from provisioning.models import Connection, PlannedChange, Run
+from provisioning.models import Connection, Run
 from provisioning.models.plan import Plan
 from provisioning.states import PLAN
 from tests.factories import governance as make
 from tests.factories.permits import an_exception
-from tests.factories.scim import connect
+from tests.factories.scim import a_group, connect
 from tests.fakes import directories
 from tests.flows.drill import comparison
-from tests.flows.drill.client import Client
-from tests.flows.drill.sender import Sender
+from tests.flows.drill.client import Books, Client
+from tests.flows.drill.place import LOSSES, Place
+from tests.flows.drill.sender import Sender, raw
 from tests.flows.drill.stories import a_tenant, acting, is_settled, make_campaign, time_passes
 
 if TYPE_CHECKING:
@@ -36,9 +37,8 @@ if TYPE_CHECKING:
 
     from django.db.models import QuerySet
 
-    from accounts.models import System, Tenant
+    from accounts.models import Tenant
     from tests.factories.scim import Idp
-    from tests.fakes.directories import FakeDirectory
     from tests.flows.drill.installation import Installation, Running
 
 TASKS = (
@@ -54,11 +54,9 @@ TASKS = (
 # Who is killed how often: one of gunicorn's or Celery's workers, or the process that looks after them.
 TARGETS = {("web", "worker"): 4, ("web", "master"): 2, ("worker", "child"): 4, ("worker", "master"): 2}
 CLIENTS = (("Okta", False), ("Okta", False), ("Sandbox", True))
-LATE, LINES, PEOPLE, PAGE = 24, 12, 30, 5
-# As many as the brake lets through in ten minutes.
-LOST_PEOPLE = 4
+SHARED = "Everyone"  # a group into which every client of a system puts people
+LATE, LINES = 24, 12
 EXPIRE_WITHIN = 30.0  # seconds
-SLOW = 0.03  # seconds that the directory takes for a page
 MOST_PATIENT = 15.0  # seconds from one kill to the next, if there is no work to interrupt
 
 
@@ -75,6 +73,19 @@ class Counts:
     leases: int = 0
     plans: int = 0
     seconds: float = 0.0
+    rounds: int = 0
+
+    def add(self, other: Counts) -> None:
+        """Count another round too."""
+        self.kills += other.kills
+        self.statuses += other.statuses
+        self.writes += other.writes
+        self.repeats += other.repeats
+        self.runs += other.runs
+        self.leases += other.leases
+        self.plans += other.plans
+        self.seconds += other.seconds
+        self.rounds += 1
 
     def __str__(self) -> str:
         killed = ", ".join(f"{times} {who}" for who, times in sorted(self.kills.items()))
@@ -87,28 +98,6 @@ class Counts:
 
 
 @dataclass
-class Place:
-    """A directory that loses what it should have told us."""
-
-    directory: FakeDirectory
-    system: System
-    remote: dict[str, str]
-    group: str
-    lost: list[str]
-    members: list[str]
-
-    def lose(self) -> None:
-        """One more person is inactive there, or at the end out of the group, and nobody tells us."""
-        leaving = f"person-{len(self.lost)}"
-        if len(self.lost) < LOST_PEOPLE:
-            self.directory.change(self.remote[leaving], active=False)
-        elif len(self.lost) == LOST_PEOPLE:
-            self.members.remove("person-20")
-            self.directory.members(self.group, *[self.remote[name] for name in self.members])
-        self.lost.append(leaving)
-
-
-@dataclass
 class Round:
     """A tenant of its own, with all that the schedule has to do while clients write."""
 
@@ -118,17 +107,18 @@ class Round:
     place: Place
     rng: random.Random
     counts: Counts
+    books: dict[str, list[Books]] = field(default_factory=dict)
 
     @classmethod
     @contextmanager
-    def prepared(cls, seed: int) -> Iterator[Round]:
+    def prepared(cls, seed: int) -> Iterator[Self]:
         """The directory lives until the end of the block."""
-        tenant, rng = a_tenant(f"round-{seed}"), random.Random(seed)
+        tenant, rng = a_tenant(f"round-{seed}"), random.Random(seed)  # noqa: S311  a drill is repeatable
         policies = {"Okta": ReactivationPolicy.APPROVAL, "Sandbox": ReactivationPolicy.AUTOMATIC}
         idps = {name: connect(tenant, name, policy=policy) for name, policy in policies.items()}
         with acting(tenant):
             an_exception(idps["Sandbox"].system, at=make.now() - dt.timedelta(hours=1))
-        shared = {name: idp.group("Everyone") for name, idp in idps.items()}
+        shared = {name: idp.group(SHARED) for name, idp in idps.items()}
         at = make.now() - dt.timedelta(days=1)
         make_campaign(tenant, lines=LINES, deadline=make.now() + dt.timedelta(seconds=20), at=at)
         with directories.serving() as directory:
@@ -136,8 +126,7 @@ class Round:
                 for number in range(LATE):
                     ends_at = make.now() + dt.timedelta(seconds=rng.uniform(0, EXPIRE_WITHIN))
                     make.a_person(tenant, f"late-{number}", at=at, expires_at=ends_at)
-                place = _a_place(tenant, directory, at=at)
-            directory.before = lambda _asked: time.sleep(SLOW)
+                place = Place.made(tenant, directory, at=at)
             yield cls(tenant, idps, shared, place, rng, Counts(seed))
 
     # -- while it lasts
@@ -146,7 +135,7 @@ class Round:
         """Kill so many processes, each after some work has been done since the last; then let all come to its end."""
         began = time.monotonic()
         running.until(lambda: running.answers() and bool(running.workers("worker")), what="the start")
-        losses = {kills * (n + 1) // (LOST_PEOPLE + 2) for n in range(LOST_PEOPLE + 1)}
+        losses = {kills * (n + 1) // (LOSSES + 1) for n in range(LOSSES)}
         with ExitStack() as stack:
             clients = [self._client(stack, running, number) for number in range(len(CLIENTS))]
             for client in clients:
@@ -159,14 +148,14 @@ class Round:
             for client in clients:
                 client.ask_stop()
             running.until(lambda: not any(c.is_alive() for c in clients), what="the last answers")
-        while len(self.place.lost) <= LOST_PEOPLE:
+        while self.place.lost < LOSSES:
             self.place.lose()
         self._settle(running, database=database)
         self.counts.seconds = time.monotonic() - began
-        self.books = {name: [c.books for c in clients if c.system == name] for name in self.idps}
-        for client in clients:
+        for (system, _), client in zip(CLIENTS, clients, strict=True):
             if client.failed is not None:
                 raise client.failed
+            self.books.setdefault(system, [_made_before()]).append(client.books)
             self.counts.statuses += client.sender.statuses
             self.counts.writes += client.books.applied.total() + client.books.held.total()
             self.counts.repeats += client.books.repeats
@@ -175,7 +164,8 @@ class Round:
         system, is_automatic = CLIENTS[number]
         sender = stack.enter_context(Sender(running.address, self.idps[system].token))
         made = Client(
-            f"{system.lower()}-{number}", sender, random.Random(self.rng.random()), is_automatic=is_automatic,
+            f"{system.lower()}-{number}", sender, random.Random(self.rng.random()),  # noqa: S311
+            is_automatic=is_automatic,
             shared=("Everyone", self.shared[system]),
         )  # fmt: skip
         made.system = system
@@ -267,45 +257,16 @@ class Round:
                 *comparison.leftovers(),
                 *comparison.held_once([f"late-{n}" for n in range(LATE)], "expired"),
                 *comparison.held_once([f"svc-{n}" for n in range(LINES)], "campaign"),
-                *self._lost(),
+                *self.place.differences(),
             ]
         if self.counts.statuses["500"]:
             found.append(f"{self.counts.statuses['500']} answers were 500")
         return found
 
-    def _lost(self) -> list[str]:
-        """What the directory did not tell was found by reading it, and set right once."""
-        gone = {f"person-{n}" for n in range(LOST_PEOPLE)}
-        people = Account.objects.filter(user_name__startswith="person-")
-        states = {a.user_name: (a.state, a.epoch, comparison.told_of(a.pk, comparison.ENDED)) for a in people}
-        booked = {
-            n: ("deprovisioned", 1, 1) if n in gone else ("active", 0, 0) for n in self.place.remote if n != "canary"
-        }
-        done = PlannedChange.objects.filter(plan__kind="reading", result="done").values_list("act", "label")
-        reductions = [("deprovision", name) for name in gone] + [("remove_member", "person-20 from Staff")]
-        found = Finding.objects.filter(system=self.place.system).values_list("kind", "account__user_name", "state")
-        wrongs = [("status_differs", name, "resolved") for name in gone]
-        wrongs += [("membership_differs", "person-20", "resolved")]
-        members = Membership.objects.filter(system=self.place.system, ended_at__isnull=True)
-        return [
-            *comparison.unequal("people of the directory", booked, states),
-            *comparison.unequal("reductions", sorted(reductions), sorted(done)),
-            *comparison.unequal("findings", sorted(wrongs), sorted(found)),
-            *comparison.unequal(
-                "members", sorted(self.place.members), sorted(members.values_list("account__user_name", flat=True))
-            ),
-        ]
 
-
-def _a_place(tenant: Tenant, directory: FakeDirectory, *, at: dt.datetime) -> Place:
-    names = ["canary", *[f"person-{number}" for number in range(PEOPLE)]]
-    remote = {name: directory.user(name) for name in names}
-    members = ["person-20", "person-21", "person-22", "person-23"]
-    group = directory.group("Staff", *[remote[name] for name in members])
-    system = directories.a_system(tenant, at=at, name="Entra", directory=directory, page_size=PAGE)
-    here = {name: directories.known(system, name, at=at, remote_id=remote[name]) for name in names}
-    directories.known_group(system, "Staff", *[here[name] for name in members], at=at, remote_id=group)
-    return Place(directory, system, remote, group, [], members)
+def _made_before() -> Books:
+    """What was sent before anybody was killed."""
+    return Books(applied=Counter({("POST", "/Groups", raw(a_group(SHARED))): 1}))
 
 
 def _ids(rows: QuerySet[Any], name: str = "pk") -> set[UUID]:

@@ -9,12 +9,12 @@ from __future__ import annotations
 import datetime as dt
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.db.models import F
 
 from accounts import lifecycle
-from accounts.models import Account, AccountKind, HoldKind, ReactivationPolicy, RoleName, Tenant
+from accounts.models import Account, AccountKind, HoldKind, RoleName, Tenant
 from audit.scope import scope
 from governance import campaigns
 from governance.lines import Query
@@ -24,21 +24,16 @@ from provisioning.models.plan import Plan
 from provisioning.states import PLAN
 from tests.conftest import a_cause
 from tests.factories import governance as make
-from tests.factories.permits import an_exception
-from tests.factories.scim import PATCH_URN, a_group, a_user, connect
 from tests.fakes import directories
-from tests.flows.drill.sender import Answered, Sender
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from contextlib import AbstractContextManager
 
     from accounts.models import System
-    from tests.factories.scim import Idp
     from tests.fakes.directories import FakeDirectory
     from tests.flows.drill.installation import Running
 
-BULK_URN = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 MONTH = dt.timedelta(days=30)
 # Longer than any lease and any wait for a read-back.
 A_WHILE = dt.timedelta(minutes=20)
@@ -78,6 +73,15 @@ class Story:
 
     tenant: Tenant
     process: ClassVar[str] = "worker"
+    ending: ClassVar[dict[str, Any]] = {}
+    """What the picture of its end shows, as far as it says whether the work was done at all."""
+    answers: list[tuple[str, int, Any]] = field(default_factory=list, kw_only=True)
+    """What a sender was told, where there is one."""
+
+    @classmethod
+    def prepared(cls) -> AbstractContextManager[Self]:
+        """The story's beginning in the database that Django looks at; what it needs lives until the end of the block."""
+        raise NotImplementedError
 
     def steps(self) -> list[Step]:
         """The parts, in order."""
@@ -115,10 +119,27 @@ class Reading(Story):
 
     directory: FakeDirectory
     system: System
+    ending: ClassVar[dict[str, Any]] = {
+        "changes": [
+            ("deprovision", "ada", "done", ""),
+            ("deprovision", "bob", "done", ""),
+            ("remove_member", "eve from Staff", "done", ""),
+        ],
+        "members": [("Staff", "cyd", None), ("Staff", "eve", True)],
+        "findings": [
+            ("membership_differs", "open", 2, "dan is not in Staff here; Okta shows it there"),
+            ("membership_differs", "resolved", 2, "eve is still in Staff here; Okta no longer shows it"),
+            ("status_differs", "resolved", 3, "ada: inactive at Okta, active here"),
+            ("status_differs", "resolved", 3, "bob: inactive at Okta, active here"),
+        ],
+        "plans": [("reading", "done", 0, "3 done, 0 not done")],
+        "read back": [("ada", "inactive", "active is false"), ("bob", "inactive", "active is false")],
+        "staged": 0,
+    }
 
     @classmethod
     @contextmanager
-    def prepared(cls) -> Iterator[Reading]:
+    def prepared(cls) -> Iterator[Self]:
         """The directory lives until the end of the block."""
         tenant = a_tenant("reading")
         with directories.serving() as directory:
@@ -161,9 +182,16 @@ class Reading(Story):
 class Expiry(Story):
     """Six accounts are past their end, and three have been suspended for theirs for a month."""
 
+    ending: ClassVar[dict[str, Any]] = {
+        "holds": [
+            *[(f"late-{number}", "expired", None) for number in range(6)],
+            *[(f"over-{number}", "expired", True) for number in range(3)],
+        ],
+    }
+
     @classmethod
     @contextmanager
-    def prepared(cls) -> Iterator[Expiry]:
+    def prepared(cls) -> Iterator[Self]:
         """Needs nothing that lives."""
         tenant = a_tenant("expiry")
         now = make.now()
@@ -196,9 +224,14 @@ class Expiry(Story):
 class Settling(Story):
     """Eight service accounts of which nobody said that they are still needed."""
 
+    ending: ClassVar[dict[str, Any]] = {
+        "campaigns": [("Q4", "settling")],
+        "holds": [(f"svc-{number}", "campaign", None) for number in range(8)],
+    }
+
     @classmethod
     @contextmanager
-    def prepared(cls) -> Iterator[Settling]:
+    def prepared(cls) -> Iterator[Self]:
         """Needs nothing that lives."""
         tenant = a_tenant("settling")
         make_campaign(tenant, lines=8, deadline=make.now() - dt.timedelta(hours=1), at=make.now() - MONTH)
@@ -227,83 +260,3 @@ def is_settled(tenant: Tenant) -> bool:
     """Whether the deadline has done what it does: each line silent, each account suspended."""
     with scope(tenant=tenant.pk):
         return Campaign.objects.get().state == "settling" and not Review.objects.exclude(state="silent").exists()
-
-
-# -- a directory asks
-
-
-@dataclass
-class Asking(Story):
-    """What identity providers send, once each: with a key of their own and without, alone and in bulk."""
-
-    approval: Idp
-    sandbox: Idp
-    ids: dict[str, str]
-    answers: list[tuple[str, int, Any]] = field(default_factory=list)
-    process: ClassVar[str] = "web"
-
-    @classmethod
-    @contextmanager
-    def prepared(cls) -> Iterator[Asking]:
-        """Needs nothing that lives."""
-        tenant = a_tenant("asking")
-        approval = connect(tenant, "Okta")
-        sandbox = connect(tenant, "Sandbox", policy=ReactivationPolicy.AUTOMATIC)
-        with acting(tenant):
-            an_exception(sandbox.system, at=make.now() - dt.timedelta(hours=1))
-        ids = {name: approval.user(name) for name in ("ada", "bob", "cyd")}
-        ids["Staff"] = approval.group("Staff", ids["bob"])
-        ids["kit"] = sandbox.user("kit")
-        sandbox.patch(f"/Users/{ids['kit']}", {"op": "replace", "path": "active", "value": False})
-        yield cls(tenant, approval, sandbox, ids)
-
-    def tell(self, running: Running, *, database: str, may_crash: bool = False) -> None:
-        """Send each request until it is answered; with `may_crash`, somebody dies in the middle of each."""
-        running.until(running.answers, what="the web process")
-        self.answers.clear()
-        mark = running.installation.mark
-        with (
-            Sender(running.address, self.approval.token, between=running.turn) as okta,
-            Sender(running.address, self.sandbox.token, between=running.turn) as box,
-        ):
-            for sender, method, path, body, key in self._requests(okta, box):
-                if may_crash:
-                    mark.unlink(missing_ok=True)  # armed again
-                answer = sender.send(method, path, body, key=key)
-                if may_crash and not mark.exists():
-                    raise AssertionError(f"{method} {path} did not pass {running.logs}")
-                if answer.status == 409:
-                    found = sender.send("GET", f"/Users?filter=userName eq %22{body['userName']}%22")
-                    answer = Answered(201, found["Resources"][0], answer.times)
-                self.answers.append((f"{method} {path}", answer.status, _told(answer.body)))
-
-    def _requests(self, okta: Sender, box: Sender) -> list[tuple[Sender, str, str, Any, str]]:
-        off, on = ({"op": "replace", "path": "active", "value": value} for value in (False, True))
-        joins = {"op": "add", "path": "members", "value": [{"value": self.ids["ada"]}]}
-        bulk = {
-            "schemas": [BULK_URN],
-            "Operations": [
-                {"method": "POST", "path": "/Users", "bulkId": "1", "data": a_user("eve")},
-                {"method": "POST", "path": "/Groups", "bulkId": "2", "data": a_group("Night", "bulkId:1")},
-            ],
-        }
-        return [
-            (okta, "POST", "/Users", a_user("dan"), ""),
-            (okta, "POST", "/Users", a_user("fay"), "a key of the sender's own"),
-            (okta, "PATCH", f"/Groups/{self.ids['Staff']}", _patch(joins), ""),
-            (okta, "PATCH", f"/Users/{self.ids['ada']}", _patch(off), ""),
-            (okta, "DELETE", f"/Users/{self.ids['bob']}", None, "another"),
-            (box, "PATCH", f"/Users/{self.ids['kit']}", _patch(on), ""),
-            (okta, "POST", "/Bulk", bulk, "a third"),
-        ]
-
-
-def _patch(*operations: dict[str, Any]) -> dict[str, Any]:
-    return {"schemas": [PATCH_URN], "Operations": list(operations)}
-
-
-def _told(body: Any) -> Any:
-    """What the sender learns of the resource, without what is made anew each time."""
-    if body is None or "Operations" in body:
-        return body and [(one["method"], one["status"]) for one in body["Operations"]]
-    return {name: body.get(name) for name in ("userName", "displayName", "active")}

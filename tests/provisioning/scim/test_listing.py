@@ -45,7 +45,7 @@ def people(idp: Idp) -> dict[str, str]:
         "bob": idp.user("bob", externalId="e-1", displayName="Bob", name={"familyName": "Zimmer"}, active=False),
         "carol%": idp.user("carol%", emails=[{"value": "carol@work.example", "type": "home"}]),
         "dan_x": idp.user("dan_x", title='He said "hi" \\ there', nickName="true"),
-        "eve": idp.user("eve", **{NHI_URN: {"kind": "service", "purpose": "x", "expiresAt": "2030-01-01T00:00:00Z"}}),
+        "eve": idp.user("eve", **{NHI_URN: {"kind": "service", "purpose": "x", "expiresAt": "2028-01-01T00:00:00Z"}}),
     }
 
 
@@ -105,7 +105,7 @@ EVERY = ["Alice", "bob", "carol%", "dan_x", "eve"]
         ('department eq "tea" and employeeNumber eq "10"', ["Alice"]),
         (f'{NHI_URN}:kind eq "SERVICE"', ["eve"]),
         (f'{NHI_URN}:kind eq "person"', EVERY[:4]),
-        (f'{NHI_URN}:expiresAt gt "2029-01-01T00:00:00Z"', ["eve"]),
+        (f'{NHI_URN}:expiresAt gt "2027-12-01T00:00:00Z"', ["eve"]),
         ('meta.created gt "2001-01-01T00:00:00Z"', EVERY),
         ('meta.lastModified lt "0001-01-01T00:00:00Z"', []),
         ('meta.lastmodified ge "2021-09-23T19:35:41.8420572Z"', EVERY),
