@@ -6,7 +6,7 @@ The middleware has found the tenant, the person and their roles before a view ru
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime, time, timedelta, tzinfo
 from functools import wraps
 from typing import Any, Concatenate, Generic, ParamSpec, TypeVar
 from urllib.parse import urlencode
@@ -28,6 +28,8 @@ from accounts.models.user import RoleName, User
 from accounts.rules import Refused, Ruling, Word
 from accounts.rules import may as may_in_tenant
 from governance.middleware import allowed
+
+EARLIEST_DAY, LATEST_DAY = date(1900, 1, 1), date(9998, 12, 31)
 
 P = ParamSpec("P")
 M = TypeVar("M", bound=Model)
@@ -280,3 +282,10 @@ def _said(value: Any) -> Any:
 
 
 _INSTANT = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+
+
+def end_of_day(day: date, *, zone: tzinfo) -> datetime:
+    """The end of a typed day where the tenant is. Raises `ValidationError` for one that no clock of ours reaches."""
+    if not EARLIEST_DAY <= day <= LATEST_DAY:
+        raise ValidationError(_("No clock reaches that day: choose another."))
+    return datetime.combine(day + timedelta(days=1), time.min, tzinfo=zone)

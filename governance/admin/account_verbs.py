@@ -2,7 +2,7 @@
 
 import zoneinfo
 from collections.abc import Collection, Sequence
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +19,7 @@ from accounts.models.account import Account, AccountKind, AccountState
 from accounts.models.hold import Hold, HoldKind
 from accounts.models.ownership import Ownership
 from accounts.rules import Refused, Ruling, Word, may_release
-from governance.pages import Ask, PageRequest, ReasonForm, ask, page
+from governance.pages import Ask, PageRequest, ReasonForm, ask, end_of_day, page
 from provisioning import systems
 from provisioning.changes import fold
 from provisioning.models.plan import Plan, PlanKind, PlanState
@@ -230,7 +230,7 @@ class RenewForm(ReasonForm):
 
     def clean_until(self) -> datetime:
         """The end of the typed day. Refuses a past one, and one further than two years."""
-        until = datetime.combine(self.cleaned_data["until"] + timedelta(days=1), time.min, tzinfo=self.zone)
+        until = end_of_day(self.cleaned_data["until"], zone=self.zone)
         if until <= self.at:
             raise forms.ValidationError(_("Choose a day that lies ahead."))
         if until > self.at + LONGEST:

@@ -1,7 +1,7 @@
 """Recertification campaigns: drafted, checked, launched, watched until every line is settled."""
 
 import zoneinfo
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +19,18 @@ from accounts.rules import Refused, Word
 from governance import approvals, lines, reviews
 from governance import campaigns as door
 from governance.models.campaign import Campaign, CampaignState, Review, ReviewState, Silence
-from governance.pages import Ask, PageRequest, ReasonForm, ask, asked_id, chosen, page, plain, window
+from governance.pages import (
+    Ask,
+    PageRequest,
+    ReasonForm,
+    ask,
+    asked_id,
+    chosen,
+    end_of_day,
+    page,
+    plain,
+    window,
+)
 
 _REVIEWERS_SHOWN = 20
 # What somebody must look at comes first.
@@ -72,7 +83,7 @@ class DraftForm(forms.Form):
     def clean_deadline(self) -> datetime:
         """The end of the typed day where the tenant is."""
         day: date = self.cleaned_data["deadline"]
-        deadline = datetime.combine(day + timedelta(days=1), time.min, tzinfo=self.zone)
+        deadline = end_of_day(day, zone=self.zone)
         if deadline <= self.at:
             raise forms.ValidationError(_("Choose a day that lies ahead."))
         return deadline
@@ -196,7 +207,7 @@ class ExceptForm(ReasonForm):
 
     def clean_until(self) -> datetime:
         """The end of the typed day where the tenant is."""
-        return datetime.combine(self.cleaned_data["until"] + timedelta(days=1), time.min, tzinfo=self.zone)
+        return end_of_day(self.cleaned_data["until"], zone=self.zone)
 
 
 @page(Word.FINDING_HANDLE)

@@ -1,7 +1,7 @@
 """What is typed about systems, their connections, policies and tokens."""
 
 import re
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models.system import ReactivationPolicy, SystemKind
-from governance.pages import ReasonForm, plain
+from governance.pages import ReasonForm, end_of_day, plain
 from provisioning import connections
 from provisioning.connectors.egress import EgressError, Origin
 from provisioning.models.connection import Connection
@@ -69,7 +69,7 @@ class UntilForm(ReasonForm):
     def clean_until(self) -> datetime:
         """The end of the typed day. Refuses a past one, and one further than a year."""
         typed: date = self.cleaned_data["until"]
-        until = datetime.combine(typed + timedelta(days=1), time.min, tzinfo=self.zone)
+        until = end_of_day(typed, zone=self.zone)
         if until <= self.at:
             raise ValidationError(_("Choose a day that lies ahead."))
         if until > self.at + LONGEST_TOKEN:

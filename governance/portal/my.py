@@ -1,7 +1,7 @@
 """The owner's pages: what I answer for, what is offered to me, what I am asked to review. Phone first."""
 
 import zoneinfo
-from datetime import datetime, time, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from accounts.models.ownership import Ownership, OwnershipState
 from accounts.rules import Refused, Word
 from governance import reviews as door
 from governance.models.campaign import Review, ReviewDecision, ReviewState
-from governance.pages import Ask, PageRequest, ask, page, said_facts
+from governance.pages import Ask, PageRequest, ask, end_of_day, page, said_facts
 from provisioning.models.shadow import Shadow
 
 BATCH = 12
@@ -148,7 +148,7 @@ class KeepForm(OptionalReason):
     def clean_until(self) -> datetime | None:
         """The end of the typed day where the tenant is."""
         day = self.cleaned_data["until"]
-        return datetime.combine(day + timedelta(days=1), time.min, tzinfo=self.zone) if day else None
+        return end_of_day(day, zone=self.zone) if day else None
 
 
 def _next(request: PageRequest) -> str:
