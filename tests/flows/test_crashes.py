@@ -7,7 +7,7 @@ and worker are killed by chance under clients that keep their own books: 20 time
 from __future__ import annotations
 
 import re
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -140,17 +140,21 @@ def test_books_and_tables_are_equal_after_processes_were_killed_by_chance(
     installation: Installation, pytestconfig: pytest.Config, capsys: pytest.CaptureFixture[str]
 ) -> None:
     asked, first = pytestconfig.getoption("--drill"), pytestconfig.getoption("--drill-seed")
+
+    def say(text: str) -> None:
+        # Whoever asked for a drill waits for minutes, and is told as it goes on.
+        with capsys.disabled() if asked else nullcontext():
+            print(f"\n{text}", flush=True)
+
     left = asked or KILLS
     total = Counts(SEED if first is None else first)
     while left:
         kills = min(left, A_ROUND)
         counts, differences = drill(installation, seed=total.seed + total.rounds, kills=kills)
-        left -= kills
-        total.add(counts)
-        if asked:  # somebody waits for it, for minutes
-            with capsys.disabled():
-                print(f"\n{counts}", flush=True)
+        say(str(counts))
         assert differences == [], f"after {counts}"
         assert counts.kills.total() == kills
         assert counts.writes > kills
-    print(f"{total}: books and tables are equal")
+        left -= kills
+        total.add(counts)
+    say(f"All {total.rounds} rounds from {total}: books and tables are equal.")

@@ -74,6 +74,12 @@ class Client(threading.Thread):
         """End after the change at hand has been answered."""
         self._stop_asked.set()
 
+    def give_up(self) -> None:
+        """End now, whether there is an answer or not."""
+        self.sender.patience = 0.0
+        self.ask_stop()
+        self.join()
+
     def run(self) -> None:
         try:
             while not self._stop_asked.is_set():

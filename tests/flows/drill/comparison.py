@@ -29,8 +29,17 @@ ENDED, BACK, SUSPENDED = "account.ended", "account.reactivated", "account.suspen
 
 
 def unequal(what: str, booked: Any, found: Any) -> list[str]:
-    """One line where two things are not equal."""
-    return [] if booked == found else [f"{what}: booked {booked}, found {found}"]
+    """One line where two things are not equal; of two sets or tables, only what they do not share."""
+    if booked == found:
+        return []
+    if isinstance(booked, dict) and isinstance(found, dict):
+        booked, found = (
+            {key: value for key, value in one.items() if other.get(key) != value}
+            for one, other in ((booked, found), (found, booked))
+        )
+    elif isinstance(booked, set) and isinstance(found, set):
+        booked, found = booked - found, found - booked
+    return [f"{what}: booked {booked}, found {found}"]
 
 
 # -- what a system said

@@ -58,6 +58,7 @@ class Running:
     broker: Celery
     queue: redis.Redis
     ticked_at: float = 0.0
+    busy_at: float = 0.0
 
     def turn(self) -> None:
         """One look at every child, of the servers too."""
@@ -100,8 +101,11 @@ class Running:
         return log.exists() and any(word in log.read_bytes() for word in KILLED)
 
     def is_quiet(self) -> bool:
-        """Whether no task waits and none is being done."""
-        return not self.queue.llen("celery") and not self.queue.hlen("unacked")
+        """Whether no task waits and none is being done. On its way to a worker a task is in neither, for a moment."""
+        now = time.monotonic()
+        if self.queue.llen("celery") or self.queue.hlen("unacked"):
+            self.busy_at = now
+        return now - self.busy_at > TICK
 
     def wake(self, *tasks: str, alone: bool = False) -> None:
         """Tick, as the scheduler does, unless the last tick still waits (with `alone`: is done) or was a moment ago."""
@@ -109,7 +113,7 @@ class Running:
         is_busy = not self.is_quiet() if alone else self.queue.llen("celery")
         if now - self.ticked_at < TICK or is_busy:
             return
-        self.ticked_at = now
+        self.ticked_at = self.busy_at = now
         for task in tasks:
             self.broker.send_task(task, expires=30.0)
 

@@ -52,7 +52,7 @@ TASKS = (
     "governance.tasks.write_notices",
 )
 # Who is killed how often: one of gunicorn's or Celery's workers, or the process that looks after them.
-TARGETS = {("web", "worker"): 4, ("web", "master"): 2, ("worker", "child"): 4, ("worker", "master"): 2}
+TARGETS = {("web", "worker"): 4, ("web", "master"): 1, ("worker", "child"): 4, ("worker", "master"): 1}
 CLIENTS = (("Okta", False), ("Okta", False), ("Sandbox", True))
 SHARED = "Everyone"  # a group into which every client of a system puts people
 LATE, LINES = 24, 12
@@ -140,6 +140,7 @@ class Round:
             clients = [self._client(stack, running, number) for number in range(len(CLIENTS))]
             for client in clients:
                 client.start()
+                stack.callback(client.give_up)
             for number in range(kills):
                 if number in losses:
                     self.place.lose()
@@ -163,17 +164,14 @@ class Round:
     def _client(self, stack: ExitStack, running: Running, number: int) -> Client:
         system, is_automatic = CLIENTS[number]
         sender = stack.enter_context(Sender(running.address, self.idps[system].token))
-        made = Client(
-            f"{system.lower()}-{number}", sender, random.Random(self.rng.random()),  # noqa: S311
-            is_automatic=is_automatic,
-            shared=("Everyone", self.shared[system]),
-        )  # fmt: skip
-        made.system = system
-        return made
+        rng = random.Random(self.rng.random())  # noqa: S311  a drill is repeatable
+        return Client(
+            f"{system.lower()}-{number}", sender, rng, is_automatic=is_automatic, shared=(SHARED, self.shared[system])
+        )
 
     def _work(self, running: Running, clients: list[Client], *, database: str) -> None:
         """Wait until the clients have had some answers since the last kill, and then a moment."""
-        enough = sum(c.answered for c in clients) + self.rng.randint(5, 20)
+        enough = sum(c.answered for c in clients) + self.rng.randint(8, 30)
         ends_at = time.monotonic() + MOST_PATIENT
         looked_at = 0.0
 
@@ -198,13 +196,18 @@ class Round:
     def _kill(self, running: Running, *, database: str) -> None:
         service, who = self.rng.choices(list(TARGETS), weights=list(TARGETS.values()))[0]
 
-        def targets() -> list[int]:
-            if who == "master":
-                return [pid for pid in [running.master(service)] if pid is not None]
-            return running.workers(service)
+        def killed() -> bool:
+            master = running.master(service)
+            pids = running.workers(service) if who != "master" else [] if master is None else [master]
+            if not pids:  # it is being started again
+                return False
+            try:
+                os.kill(self.rng.choice(sorted(pids)), signal.SIGKILL)
+            except ProcessLookupError:  # it has just ended by itself
+                return False
+            return True
 
-        running.until(lambda: bool(targets()), what=f"a process of {service} to be killed")
-        os.kill(self.rng.choice(sorted(targets())), signal.SIGKILL)
+        running.until(killed, what=f"a process of {service} to be killed")
         self.counts.kills[f"{service} {who}"] += 1
         if service == "worker":
             with running.installation.looking(database):

@@ -48,6 +48,7 @@ class Sender:
     token: str
     statuses: Counter[str] = field(default_factory=Counter)
     between: Callable[[], None] = lambda: time.sleep(PAUSE)
+    patience: float = PATIENCE
     _http: httpx.Client = field(init=False)
 
     def __post_init__(self) -> None:
@@ -65,8 +66,8 @@ class Sender:
         """Send until there is an answer. Raises `Unanswered`."""
         content = raw(body)
         headers = {"Content-Type": "application/scim+json"} | ({"Idempotency-Key": key} if key else {})
-        ends_at, times = time.monotonic() + PATIENCE, 0
-        while time.monotonic() < ends_at:
+        began, times = time.monotonic(), 0
+        while time.monotonic() < began + self.patience:
             times += 1
             try:
                 answer = self._http.request(method, path, content=content, headers=headers)

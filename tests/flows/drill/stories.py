@@ -9,6 +9,7 @@ from __future__ import annotations
 import datetime as dt
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from django.db.models import F
@@ -106,7 +107,7 @@ class Story:
         for step in self.steps():
             with installation.looking(database):
                 step.first()
-            running.until(lambda step=step: is_over(step), what=f"{type(self).__name__}: {', '.join(step.tasks)}")
+            running.until(partial(is_over, step), what=f"{type(self).__name__}: {', '.join(step.tasks)}")
             running.until(running.is_quiet, what="the last tick")
 
 
