@@ -46,6 +46,10 @@ class Outcome(StrEnum):
     PARKED = "parked"
 
 
+# The rule under which the ledger keeps, among coercions, what intake noted.
+NOTE = "note"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Coercion:
     """One departure from plain SCIM that was tolerated, and how it was read.

@@ -104,8 +104,8 @@ def create_account(*, sender: Sender, change: AccountChange, at: datetime) -> Ta
     )
     match = correlation.find(change=change, system=system)
     # A resource that is made without a word about `active` is wanted active: that too is the system's word.
-    spoken = change if change.active is not None else replace(change, active=True)
-    word = authority.status(active=spoken.active, document=spoken.document, rules=authority.rules_for(system))
+    active = True if change.active is None else change.active
+    word = authority.status(active=active, document=change.document, rules=authority.rules_for(system))
     wants_active = bool(word.active)
     notes: list[str] = []
     if match.account is None:
@@ -129,16 +129,22 @@ def create_account(*, sender: Sender, change: AccountChange, at: datetime) -> Ta
     is_new = match.account is None and not wants_active
     effect = status.Effect() if is_new else status.apply(sender, account, word, at=at, is_edge=True)
     shadow.account = Account.objects.get(pk=account.pk)
-    held = effect.held_by or _held_back(spoken, word, shadow.account, at=at)
+    held = effect.held_by or _held_back(active, word, shadow.account, at=at)
     return Taken(
         shadow=shadow, outcome=Outcome.HELD if held else Outcome.APPLIED, intent=Intent.CREATE, plan=effect.plan,
         held_by=held, notes=tuple(notes), created=True,
     )  # fmt: skip
 
 
-def _held_back(change: AccountChange, word: authority.StatusWord, account: Account, *, at: datetime) -> tuple[str, ...]:
+def _held_back(
+    active: bool | None,  # noqa: FBT001  it is SCIM's word
+    word: authority.StatusWord,
+    account: Account,
+    *,
+    at: datetime,
+) -> tuple[str, ...]:
     """The rule for which a wish to be active counts for nothing."""
-    ignored = change.active and word.active is None and not account.is_active(at=at)
+    ignored = active and word.active is None and not account.is_active(at=at)
     return (word.because,) if ignored else ()
 
 
@@ -232,7 +238,7 @@ def change_account(*, sender: Sender, shadow: Shadow, change: AccountChange, at:
             subjects=[Subject("account", str(account.pk), account.user_name)],
         )
     shadow.account = Account.objects.get(pk=account.pk)
-    held = effect.held_by or _held_back(change, word, shadow.account, at=at)
+    held = effect.held_by or _held_back(change.active, word, shadow.account, at=at)
     changed = written or is_edge or effect.changed
     outcome = Outcome.HELD if held else Outcome.APPLIED if changed else Outcome.SAME
     return Taken(

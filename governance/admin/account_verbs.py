@@ -2,7 +2,7 @@
 
 import zoneinfo
 from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -26,9 +26,6 @@ from provisioning.models.plan import Plan, PlanKind, PlanState
 from provisioning.models.shadow import Shadow
 from provisioning.states import PLAN_LIVE
 from provisioning.wishes import ask_return
-
-# The furthest end that a renewal may choose: every end is looked at again within it.
-LONGEST = timedelta(days=730)
 
 
 def off(account: Account, *, holds: Collection[Hold], is_asked: bool = False, is_known: bool = True) -> dict[str, str]:
@@ -105,7 +102,8 @@ class HoldForm(ReasonForm):
 
     def __init__(self, *args: Any, kinds: Sequence[HoldKind], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.fields["kind"].choices = [(kind.value, kind.label) for kind in kinds]  # type: ignore[attr-defined]
+        field: Any = self.fields["kind"]
+        field.choices = [(kind.value, kind.label) for kind in kinds]
 
 
 @page(Word.ACCOUNT_SUSPEND)
@@ -233,7 +231,7 @@ class RenewForm(ReasonForm):
         until = end_of_day(self.cleaned_data["until"], zone=self.zone)
         if until <= self.at:
             raise forms.ValidationError(_("Choose a day that lies ahead."))
-        if until > self.at + LONGEST:
+        if until > self.at + lifecycle.LONGEST:
             raise forms.ValidationError(_("Choose a day within two years: every end is looked at again."))
         return until
 

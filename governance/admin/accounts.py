@@ -148,7 +148,7 @@ def account(request: PageRequest, pk: UUID) -> HttpResponse:
         "has_ended": found.state in GONE,
         "is_past_end": found.state == AccountState.ACTIVE and not found.is_active(at=request.at),
         "told": account_facts.told_by(found),
-        "longest": account_verbs.LONGEST,
+        "longest": lifecycle.LONGEST,
         "reaches": account_facts.reaches(found, measured),
         "is_measured": bool(measured) and all(m.is_measured for m in measured.values()),
         "read_at": min((m.last_complete_at for m in measured.values() if m.last_complete_at), default=None),

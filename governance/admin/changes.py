@@ -1,6 +1,6 @@
 """What one cause changed of an account, field by field: read from the history that the database wrote."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -140,9 +140,9 @@ def _flat(document: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _differing(names: Iterable[str], sides: Sequence[Mapping[str, Any]]) -> list[Change]:
-    before, after = sides[0], sides[1]
-    now = sides[2] if len(sides) > 2 else None  # noqa: PLR2004  before, after and now
+def _differing(
+    names: Iterable[str], before: Mapping[str, Any], after: Mapping[str, Any], now: Mapping[str, Any] | None
+) -> list[Change]:
     found = []
     for name in names:
         was, became = before.get(name), after.get(name)
@@ -156,16 +156,21 @@ def _differing(names: Iterable[str], sides: Sequence[Mapping[str, Any]]) -> list
 
 def of_account(before: Any, after: Any, now: Any = None) -> list[Change]:
     """The typed columns that differ between two versions of an account."""
-    versions = [before, after] if now is None else [before, after, now]
-    return _differing(_COLUMNS, [{name: getattr(one, name) for name in _COLUMNS} for one in versions])
+
+    def columns(one: Any) -> dict[str, Any]:
+        return {name: getattr(one, name) for name in _COLUMNS}
+
+    return _differing(_COLUMNS, columns(before), columns(after), None if now is None else columns(now))
 
 
 def of_shadow(before: Any, after: Any, now: Any = None) -> list[Change]:
     """The fields of a system's own document that differ between two versions of what it said."""
-    versions = [before, after] if now is None else [before, after, now]
-    sides = [_flat(one.document) | {_ACTIVE: one.wants_active} for one in versions]
-    names = sorted({name for side in sides for name in side})
-    return _differing(names, sides)
+
+    def said(one: Any) -> dict[str, Any]:
+        return _flat(one.document) | {_ACTIVE: one.wants_active}
+
+    was, became, today = said(before), said(after), None if now is None else said(now)
+    return _differing(sorted({*was, *became, *(today or ())}), was, became, today)
 
 
 def _steps(rows: Iterable[Any], compare: Any) -> dict[int | None, list[Change]]:

@@ -6,10 +6,9 @@ from typing import Any
 
 from django.db.models import BooleanField, F, Func, QuerySet
 
+from provisioning.changes import NOTE
 from provisioning.models.exchange import Exchange
 from provisioning.scim.dialects import RULES
-
-NOTE = "note"
 
 
 @dataclass(frozen=True)
@@ -46,7 +45,7 @@ def noted(kept: Iterable[Mapping[str, str]]) -> tuple[str, ...]:
 class _IsCoerced(Func):
     """Whether the list holds anything that is not a note."""
 
-    template = """jsonb_path_exists(%(expressions)s, '$[*] ? (@.rule != "note")')"""
+    template = f"""jsonb_path_exists(%(expressions)s, '$[*] ? (@.rule != "{NOTE}")')"""
     output_field: Any = BooleanField()
 
 

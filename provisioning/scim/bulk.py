@@ -133,11 +133,10 @@ class BulkView(Receiver):
     http_method_names: ClassVar = ["post"]
 
     built: Answer
-    succeeded: bool
 
     def post(self, _request: HttpRequest) -> HttpResponse:
         """How each operation ended."""
-        return self.answering(self._answer)
+        return self.answering(lambda: self.built)
 
     def read_body(self, request: HttpRequest, attempt: Attempt) -> None:
         """Read the request and do its operations: each commits by itself, before the row of the whole is written."""
@@ -148,7 +147,8 @@ class BulkView(Receiver):
             recording.repeated(attempt)  # refuses a key that was used for another request, before anything is done
         results = _Run(receiver=self, request=bulk).all()
         operations = [one.json() for one in results]
-        self.succeeded = any(not one.failed for one in results)
+        attempt.intent = Intent.BULK
+        attempt.outcome = Outcome.REJECTED if all(one.failed for one in results) else Outcome.APPLIED
         self.built = Answer(status=200, body={"schemas": [BULK_RESPONSE_URN], "Operations": operations})
         attempt.request = {"operations": len(bulk.operations), "failOnErrors": bulk.fail_on_errors}
         # Not as it was answered: a bulkId is the sender's own text.
@@ -175,12 +175,6 @@ class BulkView(Receiver):
         """The operations have been repeated, each by its own key: their answers stand."""
         return self.built
 
-    def _answer(self) -> Answer:
-        if self.attempt is not None:
-            self.attempt.intent = Intent.BULK
-            self.attempt.outcome = Outcome.APPLIED if self.succeeded else Outcome.REJECTED
-        return self.built
-
     def _request(self, one: Operation) -> HttpRequest:
         """The request that an operation stands for: same sender, same token, same instant."""
         outer: Any = self.request
@@ -198,9 +192,10 @@ class BulkView(Receiver):
             environ["HTTP_IF_MATCH"] = one.version
         if key := outer.headers.get("Idempotency-Key"):
             environ["HTTP_IDEMPOTENCY_KEY"] = recording.keyed_digest("bulk", key, str(one.index))
-        inner: Any = WSGIRequest(environ)
-        inner.at = outer.at
-        return inner  # type: ignore[no-any-return]
+        inner = WSGIRequest(environ)
+        marked: Any = inner
+        marked.at = outer.at
+        return inner
 
 
 _OF_THE_WHOLE = frozenset({"HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_IDEMPOTENCY_KEY"})

@@ -7,7 +7,7 @@ from typing import Any
 
 from provisioning.scim.errors import ScimError, invalid_syntax, invalid_value, too_large
 from provisioning.scim.metadata.discovery import MAX_OPERATIONS
-from provisioning.scim.parsing.values import by_name
+from provisioning.scim.parsing.values import by_name, demand_message
 
 BULK_REQUEST_URN = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 BULK_RESPONSE_URN = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
@@ -65,9 +65,7 @@ def read_bulk(body: Mapping[str, Any]) -> BulkRequest:
     1,000 operations, naming the limit.
     """
     given = by_name(body)
-    urns = given.get("schemas")
-    if not isinstance(urns, list) or BULK_REQUEST_URN.lower() not in {str(urn).lower() for urn in urns}:
-        raise invalid_syntax(f"schemas must have {BULK_REQUEST_URN}.")
+    demand_message(given.get("schemas"), BULK_REQUEST_URN)
     listed = given.get("operations")
     if not isinstance(listed, list):
         raise invalid_syntax("Operations must be a list.")

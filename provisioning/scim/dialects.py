@@ -14,6 +14,7 @@ from provisioning.scim.errors import ScimError, invalid_value
 from provisioning.scim.metadata.schema import Attribute, Ref, ResourceType, Schema
 from provisioning.scim.parsing.body import load_text
 from provisioning.scim.parsing.notes import Notes, note, shown
+from provisioning.scim.parsing.values import BOOLEAN_TEXTS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +53,6 @@ RULES = {
     )
 }
 
-_BOOLEANS = {"True": True, "true": True, "False": False, "false": False}
 _OBJECTS = "{["
 
 
@@ -120,9 +120,9 @@ def _coerce_simple(attribute: Attribute, value: Any, *, at: str, notes: Notes) -
         value = value[0]
     if not isinstance(value, str):
         return value
-    if attribute.kind == "boolean" and value in _BOOLEANS:
-        note(notes, "boolean_text", at=at, sent=value, read_as=shown(_BOOLEANS[value]))
-        return _BOOLEANS[value]
+    if attribute.kind == "boolean" and value in BOOLEAN_TEXTS:
+        note(notes, "boolean_text", at=at, sent=value, read_as=shown(BOOLEAN_TEXTS[value]))
+        return BOOLEAN_TEXTS[value]
     if not value.strip() and not attribute.required:
         if value:
             note(notes, "blank_text", at=at, sent=value, read_as="unassigned")

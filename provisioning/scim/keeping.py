@@ -10,11 +10,10 @@ from typing import Any
 from audit.redaction import MASK
 from provisioning.scim.errors import ScimError
 from provisioning.scim.metadata.schema import Attribute, ResourceType, Schema
-from provisioning.scim.parsing.values import read_instant
+from provisioning.scim.parsing.values import BOOLEAN_TEXTS, read_instant
 from provisioning.scim.patch.path import parse_path
 
 LEFT_OUT = "(left out)"
-_BOOLEAN_TEXTS = frozenset({"True", "true", "False", "false"})
 _OPS = frozenset({"add", "remove", "replace"})
 _PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
@@ -75,7 +74,7 @@ def _has_its_type(attribute: Attribute, value: Any) -> bool:
         return True
     match attribute.kind:
         case "boolean":
-            return isinstance(value, bool) or value in _BOOLEAN_TEXTS
+            return isinstance(value, bool) or value in BOOLEAN_TEXTS
         case "integer" | "decimal":
             return isinstance(value, int | float)
         case "dateTime":

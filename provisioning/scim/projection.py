@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from provisioning.scim.errors import invalid_cursor, invalid_filter, invalid_syntax, invalid_value
+from provisioning.scim.errors import invalid_cursor, invalid_filter, invalid_value
 from provisioning.scim.filters.grammar import parse_filter
 from provisioning.scim.filters.nodes import Node
 from provisioning.scim.metadata.discovery import DEFAULT_PAGE, MAX_PAGE
 from provisioning.scim.metadata.schema import Attribute, Ref, ResourceType, Schema
 from provisioning.scim.parsing.notes import Notes
-from provisioning.scim.parsing.values import by_name
+from provisioning.scim.parsing.values import by_name, demand_message
 
 SEARCH_REQUEST_URN = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 MAX_NAMES = 200
@@ -157,10 +157,7 @@ def read_search(
     body: Mapping[str, Any], resource_types: Sequence[ResourceType], notes: Notes | None = None
 ) -> tuple[Listing, ...]:
     """The same from the body of a `.search` (RFC 7644 section 3.4.3). Raises invalidSyntax for another message."""
-    schemas = by_name(body).get("schemas")
-    urns = schemas if isinstance(schemas, list) else []
-    if not any(isinstance(urn, str) and urn.lower() == SEARCH_REQUEST_URN.lower() for urn in urns):
-        raise invalid_syntax(f"schemas must have {SEARCH_REQUEST_URN}.")
+    demand_message(by_name(body).get("schemas"), SEARCH_REQUEST_URN)
     return read_listings({name: value for name, value in body.items() if value is not None}, resource_types, notes)
 
 

@@ -18,7 +18,7 @@ from django.db import connection
 from audit.cause import current
 from audit.keys import uuid7
 from audit.redaction import MASK, redact
-from provisioning.changes import Coercion, Intent, Outcome
+from provisioning.changes import NOTE, Coercion, Intent, Outcome
 from provisioning.models.exchange import Exchange, ExchangeKey
 from provisioning.models.shadow import Shadow
 from provisioning.scim.answers import Answer
@@ -157,7 +157,7 @@ def insert(attempt: Attempt, answer: Answer, *, milliseconds: int) -> None:
 
 def _coercions(attempt: Attempt) -> list[dict[str, str]]:
     kept = [asdict(_known_urn(one)) for one in attempt.coercions[:MOST_COERCIONS]]
-    kept += [asdict(Coercion(rule="note", attribute="", sent="", read_as=text)) for text in attempt.notes]
+    kept += [asdict(Coercion(rule=NOTE, attribute="", sent="", read_as=text)) for text in attempt.notes]
     if len(attempt.coercions) > MOST_COERCIONS:
         more = f"and {len(attempt.coercions) - MOST_COERCIONS} more"
         kept.append(asdict(Coercion(rule="", attribute="", sent="", read_as=more)))

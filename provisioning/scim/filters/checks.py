@@ -7,7 +7,7 @@ from provisioning.scim.errors import invalid_filter
 from provisioning.scim.filters.nodes import Compare, Operator, Scalar
 from provisioning.scim.metadata.schema import Attribute, Ref
 from provisioning.scim.parsing.notes import Notes, note
-from provisioning.scim.parsing.values import read_instant
+from provisioning.scim.parsing.values import BOOLEAN_TEXTS, read_instant
 
 _EQUALITY = frozenset({"eq", "ne"})
 _ORDER = frozenset({"gt", "ge", "lt", "le"})
@@ -21,7 +21,6 @@ _ALLOWED: dict[str, frozenset[str]] = {
     "integer": _EQUALITY | _ORDER,
     "decimal": _EQUALITY | _ORDER,
 }
-_BOOLEAN_TEXTS = {"True": True, "true": True, "False": False, "false": False}
 
 
 def comparison(ref: Ref, operator: Operator, value: Scalar, notes: Notes) -> Compare:
@@ -37,9 +36,9 @@ def comparison(ref: Ref, operator: Operator, value: Scalar, notes: Notes) -> Com
         return Compare(ref=target, operator=operator, value=None)
     if operator not in _ALLOWED[leaf.kind]:
         raise invalid_filter(f"{target.path} can't be compared by {operator}.")
-    if leaf.kind == "boolean" and isinstance(value, str) and value in _BOOLEAN_TEXTS:
-        note(notes, "boolean_in_filter", at=target.path, sent=value, read_as=str(_BOOLEAN_TEXTS[value]).lower())
-        value = _BOOLEAN_TEXTS[value]
+    if leaf.kind == "boolean" and isinstance(value, str) and value in BOOLEAN_TEXTS:
+        note(notes, "boolean_in_filter", at=target.path, sent=value, read_as=str(BOOLEAN_TEXTS[value]).lower())
+        value = BOOLEAN_TEXTS[value]
     _check_type(target, leaf, value)
     return Compare(ref=target, operator=operator, value=value)
 

@@ -12,6 +12,8 @@ from provisioning.scim.errors import invalid_syntax, invalid_value, quoted
 from provisioning.scim.metadata.schema import Attribute
 
 MAX_VALUES = 1000
+# How clients spell booleans as texts (Entra, Keycloak); any other text is none.
+BOOLEAN_TEXTS = {"True": True, "true": True, "False": False, "false": False}
 _DATE_TIME = re.compile(
     r"(?P<whole>\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(?:\.(?P<fraction>\d{1,12}))?(?P<zone>Z|[+-]\d{2}:\d{2})?", re.ASCII
 )
@@ -146,6 +148,13 @@ def by_name(value: Mapping[str, Any]) -> dict[str, Any]:
     if len(lowered) != len(value):
         raise invalid_syntax("An attribute is given twice, in different case.")
     return lowered
+
+
+def demand_message(schemas: Any, urn: str) -> None:
+    """Raise invalidSyntax unless the `schemas` of a message are a list with its URN, in any case."""
+    named = schemas if isinstance(schemas, list) else []
+    if not any(isinstance(one, str) and one.lower() == urn.lower() for one in named):
+        raise invalid_syntax(f"schemas must have {urn}.")
 
 
 def _complex(attribute: Attribute, value: Any, at: str) -> dict[str, Any]:

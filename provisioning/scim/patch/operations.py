@@ -10,7 +10,7 @@ from provisioning.scim.errors import invalid_path, invalid_syntax, invalid_value
 from provisioning.scim.metadata.discovery import MAX_OPERATIONS
 from provisioning.scim.metadata.schema import ResourceType
 from provisioning.scim.parsing.notes import Notes, note, shown
-from provisioning.scim.parsing.values import by_name
+from provisioning.scim.parsing.values import by_name, demand_message
 from provisioning.scim.patch.path import PatchPath, parse_path
 
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
@@ -58,9 +58,7 @@ def _check_schemas(schemas: Any, notes: Notes) -> None:
     if schemas in (None, []):
         note(notes, "schemas_missing", at="schemas", sent="nothing", read_as=PATCH_URN)
         return
-    urns = schemas if isinstance(schemas, list) else [schemas]
-    if not any(isinstance(urn, str) and urn.lower() == PATCH_URN.lower() for urn in urns):
-        raise invalid_syntax(f"schemas must have {PATCH_URN}.")
+    demand_message(schemas if isinstance(schemas, list) else [schemas], PATCH_URN)
 
 
 def _read(operation: Any, resource_type: ResourceType, notes: Notes) -> Iterator[Operation]:
