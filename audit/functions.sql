@@ -60,6 +60,20 @@ BEGIN
   RAISE EXCEPTION 'the primary key of % never changes', TG_TABLE_NAME USING ERRCODE = 'RC004';
 END $body$;
 
+-- What a row says of its own beginning (who, what, since when) is a fact: it never changes. Arguments: the columns.
+CREATE OR REPLACE FUNCTION audit_keep_facts() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $body$
+BEGIN
+  RAISE EXCEPTION 'of a row of %, % never change: end it, and make another', TG_TABLE_NAME, array_to_string(TG_ARGV, ', ')
+    USING ERRCODE = 'RC006';
+END $body$;
+
+-- Whether whoever writes owns the table, as migrations do, and the application never does.
+CREATE OR REPLACE FUNCTION audit_owns(relation oid) RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, public, pg_temp AS $body$
+  SELECT pg_has_role(current_user, relowner, 'MEMBER') FROM pg_class WHERE oid = relation
+$body$;
+
 -- Evidence is added, never changed: only recorded erasure, under its own role, may pass.
 CREATE OR REPLACE FUNCTION audit_append_only() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $body$

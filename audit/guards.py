@@ -3,6 +3,7 @@
 * tenant isolation: row-level security on every table with a tenant, forced upon its owner too;
 * references within the tenant: composite foreign keys for every `TenantForeignKey`;
 * history: three statement triggers per tracked table, which also demand the cause;
+* facts: columns that a model names as `frozen` never change once the row is there;
 * evidence: append-only triggers; and the rights of the application's role, table by table;
 * functions: none can be deceived by a session's temporary tables.
 
@@ -12,6 +13,7 @@ Made by the operation `Guard` in migrations, and repeated idempotently after eve
 # ruff: noqa: ARG002  the signatures of Django's operations, and its `_meta`
 from __future__ import annotations
 
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 APP_ROLE = "rollcall_app"
 ERASER_ROLE = "rollcall_eraser"
 SEARCH_PATH = "pg_catalog, public, pg_temp"
+FACTS = "audit_keep_facts"
 SETTING = "nullif(current_setting('rollcall.tenant', true), '')::uuid"
 
 # Tables of the framework, which have no model class of ours to carry their rights.
@@ -196,6 +199,34 @@ def append_only_triggers(table: str) -> dict[str, str]:
     }
 
 
+def frozen_columns(model: type[models.Model]) -> list[str]:
+    """The columns of what a model names as `frozen`. Raises `FieldDoesNotExist` for a name that is no field."""
+    names: tuple[str, ...] = () if is_history(model) else getattr(model, "frozen", ())
+    return [str(model._meta.get_field(name).column) for name in names]  # type: ignore[union-attr]
+
+
+def facts_name(columns: list[str]) -> str:
+    """The name of the trigger that keeps these columns."""
+    return f"{FACTS}_{sha256(','.join(columns).encode()).hexdigest()[:8]}" if columns else ""
+
+
+def _facts(cursor: CursorWrapper, model: type[models.Model], present: _Present) -> None:
+    """One trigger for the columns that never change; named after them, so that another list makes another."""
+    table, columns = model._meta.db_table, frozen_columns(model)
+    wanted = facts_name(columns)
+    for other, name in sorted(present.triggers):
+        if other == table and name.startswith(FACTS) and name != wanted:
+            _execute(cursor, f'DROP TRIGGER "{name}" ON "{table}"')
+    if wanted and (table, wanted) not in present.triggers:
+        old, new = (", ".join(f'{row}."{c}"' for c in columns) for row in ("OLD", "NEW"))
+        _execute(
+            cursor,
+            f'CREATE TRIGGER "{wanted}" BEFORE UPDATE ON "{table}" FOR EACH ROW'
+            f" WHEN (ROW({old}) IS DISTINCT FROM ROW({new}))"
+            f" EXECUTE FUNCTION audit_keep_facts({', '.join(repr(c) for c in columns)})",
+        )
+
+
 def rights_of(model: type[models.Model]) -> Rights:
     """What the application's role may do with the model's table."""
     if is_history(model):
@@ -268,6 +299,7 @@ def install(*, using: str = "default") -> None:
                 continue
             if tracked(model) and history_of(model)._meta.db_table in present.relations:
                 _triggers(cursor, table, _history_triggers_of(model, history_of(model)._meta.db_table), present)
+            _facts(cursor, model, present)
             if getattr(model, "rights", None) == Rights.EVIDENCE:
                 for part in present.tables(table):
                     _triggers(cursor, part, append_only_triggers(part), present)

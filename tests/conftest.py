@@ -10,7 +10,7 @@ import pytest
 from django.apps import apps
 from django.contrib.contenttypes.management import create_contenttypes
 from django.contrib.contenttypes.models import ContentType
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.db.backends.signals import connection_created
 
 from accounts.models import Tenant, TenantKind
@@ -20,6 +20,8 @@ from audit.scope import scope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from django.db.models import Model
 
 AT = dt.datetime(2026, 11, 23, 12, 0, tzinfo=dt.UTC)
 
@@ -88,6 +90,31 @@ def as_owner() -> Iterator[None]:
             yield
         finally:
             cursor.execute(f"SET ROLE {APP_ROLE}")
+
+
+@contextmanager
+def as_setup() -> Iterator[None]:
+    """Rows with a past, or that no second person asked for: only the tables' owner writes them."""
+    # Whatever fails in it is rolled back, and who writes with it.
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("RESET ROLE")
+        yield
+        cursor.execute(f"SET ROLE {APP_ROLE}")
+
+
+def take_rules_away(model: type[Model]) -> None:
+    """What only the tables' owner can do, for the rest of the test: the rules of a table's rows are gone."""
+    with as_setup(), connection.cursor() as cursor:
+        # A table with checks that still wait can't be altered.
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
+        table = model._meta.db_table
+        cursor.execute(
+            "SELECT tgname FROM pg_trigger WHERE tgrelid = %s::regclass AND NOT tgisinternal"
+            " AND (tgname LIKE 'audit_keep_facts%%' OR tgname LIKE '%%_rules')",
+            [table],
+        )
+        for (name,) in cursor.fetchall():
+            cursor.execute(f'ALTER TABLE "{table}" DISABLE TRIGGER "{name}"')
 
 
 @pytest.fixture

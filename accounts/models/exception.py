@@ -1,5 +1,7 @@
 """A departure from policy: asked for, approved by someone else, and always with an end."""
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
@@ -21,6 +23,18 @@ class ExceptionKind(models.TextChoices):
 
 class PolicyException(TenantOwned):
     """One departure. Live while `starts_at <= now < until` and not ended."""
+
+    frozen: ClassVar = (
+        "kind",
+        "system",
+        "account",
+        "reason",
+        "asked_by",
+        "approved_by",
+        "made_by_setup",
+        "starts_at",
+        "until",
+    )
 
     kind = models.CharField(max_length=16, choices=ExceptionKind.choices)
     system = TenantForeignKey(System, null=True, blank=True, related_name="exceptions")

@@ -1,5 +1,7 @@
 """A reason why an account is suspended."""
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -23,6 +25,8 @@ class HoldKind(models.TextChoices):
 
 class Hold(TenantOwned):
     """One reason, placed and released by who may. A directory can never release one."""
+
+    frozen: ClassVar = ("account", "kind", "placed_at", "placed_by")
 
     account = TenantForeignKey(Account, related_name="holds")
     kind = models.CharField(max_length=16, choices=HoldKind.choices)

@@ -1,5 +1,7 @@
 """Who answers for an account."""
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -31,6 +33,8 @@ class OwnershipState(models.TextChoices):
 
 class Ownership(TenantOwned):
     """One person's answer for one account: offered, then accepted or declined, then ended."""
+
+    frozen: ClassVar = ("account", "owner")
 
     account = TenantForeignKey(Account, related_name="ownerships")
     owner = TenantForeignKey(Account, related_name="owned")

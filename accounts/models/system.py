@@ -1,5 +1,7 @@
 """A system: a directory that we obey, an application that we provision, or both, in one tenant."""
 
+from typing import ClassVar
+
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
@@ -65,6 +67,8 @@ class SystemAdministrator(TenantOwned):
 
     Whoever did so in the last 30 days counts as a requester of what that system asks for, and can't approve it.
     """
+
+    frozen: ClassVar = ("system", "identity", "because", "since")
 
     class Because(models.TextChoices):
         """What made somebody count."""

@@ -27,6 +27,7 @@ class UserManager(BaseUserManager["User"]):
 class User(AbstractBaseUser):
     """Somebody who signs in. No superuser: what a person may do is said by their roles, in our own words."""
 
+    frozen: ClassVar = ("identity", "made_at")
     rights: ClassVar = Rights.NOUN
     global_because: ClassVar = "a person may serve several tenants"
     USERNAME_FIELD = "username"
@@ -97,6 +98,7 @@ class Role(models.Model):
     The first two administrators are made by the command line (`made_by_setup`); after that two people are needed.
     """
 
+    frozen: ClassVar = ("user", "tenant", "name", "since", "asked_by", "granted_by", "made_by_setup")
     rights: ClassVar = Rights.NOUN
     global_because: ClassVar = "sign-in asks for the roles before a tenant is chosen"
 

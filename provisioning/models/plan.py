@@ -1,5 +1,7 @@
 """What is wanted and not yet done: frozen and hashed before the first write."""
 
+from typing import ClassVar
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -45,6 +47,8 @@ class Plan(TenantOwned):
 
     `requesters` are the identities that count as having asked. `held_by` says in words what it still waits for.
     """
+
+    frozen: ClassVar = ("kind", "system", "account", "epoch", "run", "exchange_id", "asked_by", "asked_at")
 
     kind = models.CharField(max_length=16, choices=PlanKind.choices)
     state = models.CharField(max_length=20, choices=PlanState.choices, default=PlanState.DRAFT)
@@ -105,6 +109,8 @@ class ChangeAct(models.TextChoices):
 
 class PlannedChange(TenantOwned):
     """One change of a plan, with what it would change, and what became of it."""
+
+    frozen: ClassVar = ("plan", "position", "act", "account", "group", "member_ref", "label", "before", "is_privileged")
 
     class Result(models.TextChoices):
         """What became of it."""

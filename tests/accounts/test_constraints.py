@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.db import connection, transaction
 
-from accounts.models import Account, Hold, Permit, Role
+from accounts.models import Account, Hold, Permit, PolicyException, Role, RoleName, User
+from audit.cause import current_tenant
 from audit.keys import uuid7
 from audit.scope import scope
-from tests.conftest import a_cause
+from tests.conftest import a_cause, as_setup
 from tests.house import rows
 from tests.house.rows import EARLIER, LATER, NOW, broken_by
 
@@ -428,7 +429,7 @@ def test_a_hold_on_an_account_that_stays_active_is_refused_at_the_commit(because
 def test_a_hold_can_not_be_moved_or_opened_again_upon_an_active_account(because):
     active = rows.account(state="active")
     elsewhere = rows.hold()
-    assert broken_by(lambda: Hold.objects.filter(pk=elsewhere.pk).update(account=active)) == "RC014"
+    assert broken_by(lambda: Hold.objects.filter(pk=elsewhere.pk).update(account=active)) == "RC006"
     released = rows.hold(account=active, released_at=NOW, released_by="ada")
     reopened = Hold.objects.filter(pk=released.pk)
     assert broken_by(lambda: reopened.update(released_at=None, released_by="")) == "RC014"
@@ -481,3 +482,111 @@ def test_a_permit_may_end_earlier_and_never_later(because):
     later = LATER + dt.timedelta(seconds=1)
     assert broken_by(lambda: Permit.objects.filter(pk=permit.pk).update(until=later)) == "RC017"
     assert Permit.objects.filter(pk=permit.pk).update(until=EARLIER) == 1
+
+
+# -- what began so stays so
+
+
+def changed(row: Any, **values: Any) -> Callable[[], Any]:
+    return lambda: type(row).objects.filter(pk=row.pk).update(**values)
+
+
+@pytest.mark.parametrize(
+    ("make", "field", "other"),
+    [
+        (rows.tenant, "kind", lambda: "sandbox"),
+        (rows.user, "identity", rows.identity),
+        (rows.role, "user", rows.user),
+        (rows.role, "name", lambda: "administrator"),
+        (rows.role, "since", lambda: NOW - dt.timedelta(days=99)),
+        (rows.role, "asked_by", rows.identity),
+        (rows.exception, "kind", lambda: "finding"),
+        (rows.exception, "until", lambda: NOW + dt.timedelta(days=99)),
+        (rows.exception, "approved_by", rows.identity),
+        (rows.exception, "system", rows.system),
+        (rows.administrator, "identity", rows.identity),
+        (rows.administrator, "since", lambda: EARLIER),
+        (rows.ownership, "owner", rows.account),
+        (rows.hold, "kind", lambda: "incident"),
+    ],
+)
+def test_what_a_row_says_of_its_beginning_never_changes(
+    because: Any, make: Callable[[], Any], field: str, other: Callable[[], Any]
+) -> None:
+    made = make()
+    assert broken_by(changed(made, **{field: other()})) == "RC006"
+    # Neither does the owner of the tables by chance, and what is written as it was is no change.
+    with as_setup():
+        assert broken_by(changed(made, **{field: other()})) == "RC006"
+    assert changed(made, **{field: getattr(made, field)})() == 1
+
+
+def test_a_role_that_ended_never_comes_back_and_one_with_an_end_never_lasts_longer(because: Any) -> None:
+    role = rows.role(until=LATER)
+    assert broken_by(changed(role, until=None)) == "RC026"
+    assert broken_by(changed(role, until=LATER + dt.timedelta(hours=1))) == "RC026"
+    assert changed(role, until=NOW)() == 1
+    for until in (None, LATER, EARLIER):
+        assert broken_by(changed(role, until=until)) == "RC026"
+
+
+def test_the_application_lets_a_role_begin_when_it_is_given(because: Any) -> None:
+    pair = {"asked_by": rows.identity(), "granted_by": rows.identity(), "user": rows.user(), "name": "security"}
+    old = NOW - dt.timedelta(days=1)
+    assert broken_by(lambda: Role.objects.create(**pair, tenant_id=current_tenant(), since=old)) == "RC027"
+    assert Role.objects.create(**pair, tenant_id=current_tenant(), since=dt.datetime.now(dt.UTC)).made_by_setup is False
+
+
+def by_setup(**values: Any) -> Role:
+    given = {"user": rows.user(), "name": "administrator", "since": dt.datetime.now(dt.UTC), "made_by_setup": True}
+    return Role.objects.create(**given | values)
+
+
+def test_without_a_second_person_the_application_gives_roles_to_two_administrators_alone(because: Any) -> None:
+    here = current_tenant()
+    for name in RoleName.values:
+        assert broken_by(lambda name=name: by_setup(tenant_id=here, name=name)) == "RC028"
+    by_setup()
+    second = by_setup()
+    assert broken_by(by_setup) == "RC028"
+    # A second name of the same person is no third; somebody who can't sign in makes room.
+    User.objects.filter(pk=second.user_id).update(is_active=False)
+    by_setup()
+    assert broken_by(by_setup) == "RC028"
+
+
+@pytest.mark.parametrize("kind", ["demo", "sandbox"])
+def test_in_a_tenant_made_to_be_tried_set_up_gives_roles_and_exceptions(kind: str) -> None:
+    with scope(cause=a_cause()):
+        tried = rows.tenant(kind=kind)
+    with scope(tenant=tried.pk, cause=a_cause()):
+        assert by_setup(tenant=tried, name="security").made_by_setup
+        assert an_exception().made_by_setup
+
+
+def an_exception(**values: Any) -> PolicyException:
+    given = {"kind": "reactivation", "reason": "a test", "made_by_setup": True, "starts_at": NOW, "until": LATER}
+    return PolicyException.objects.create(**given | {"tenant_id": current_tenant()} | values)
+
+
+def test_the_application_makes_no_exception_without_a_second_person(because: Any) -> None:
+    assert broken_by(an_exception) == "RC028"
+    two = {"made_by_setup": False, "asked_by": rows.identity(), "approved_by": rows.identity()}
+    assert an_exception(**two).made_by_setup is False
+
+
+def test_an_exception_that_ended_stays_ended(because: Any) -> None:
+    made = rows.exception()
+    assert changed(made, ended_at=LATER)() == 1
+    assert changed(made, ended_at=NOW)() == 1
+    for ended_at in (None, LATER):
+        assert broken_by(changed(made, ended_at=ended_at)) == "RC029"
+
+
+def test_whoever_stops_administering_a_system_stops_when_it_happens_and_once(because: Any) -> None:
+    made = rows.administrator()
+    assert broken_by(changed(made, until=NOW - dt.timedelta(days=31))) == "RC030"
+    now = dt.datetime.now(dt.UTC)
+    assert changed(made, until=now)() == 1
+    for until in (None, now - dt.timedelta(minutes=1), LATER):
+        assert broken_by(changed(made, until=until)) == "RC030"

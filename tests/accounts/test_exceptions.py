@@ -10,7 +10,7 @@ from django.db import IntegrityError, transaction
 
 from accounts import exceptions, people
 from accounts.models import ExceptionKind, PolicyException, ReactivationPolicy, System
-from tests.conftest import AT
+from tests.conftest import AT, as_setup
 from tests.factories import governance as make
 from tests.factories.words import written_from_here
 
@@ -35,7 +35,8 @@ def two(because: Cause) -> tuple[UUID, UUID]:
 
 
 def setup(system: System, *, until: dt.datetime = AT + HOUR) -> PolicyException:
-    return exceptions.make_for_setup(kind=KIND, system=system, reason="sandbox", until=until, at=AT)
+    with as_setup():
+        return exceptions.make_for_setup(kind=KIND, system=system, reason="sandbox", until=until, at=AT)
 
 
 def live(system: System, at: dt.datetime) -> PolicyException | None:
@@ -74,7 +75,7 @@ def test_the_database_refuses_the_same_whoever_writes(tenant: Tenant, system: Sy
     for who in ({}, {"asked_by_id": two[0], "approved_by_id": two[0]}, {"asked_by_id": two[0]}):
         with pytest.raises(IntegrityError, match="approved_by_another"), transaction.atomic():
             PolicyException.objects.create(**columns, **who)
-    with pytest.raises(IntegrityError, match="ends_after_start"), transaction.atomic():
+    with pytest.raises(IntegrityError, match="ends_after_start"), transaction.atomic(), as_setup():
         PolicyException.objects.create(**columns | {"until": AT}, made_by_setup=True)
 
 

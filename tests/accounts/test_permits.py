@@ -11,6 +11,7 @@ from django.db import DatabaseError, IntegrityError, transaction
 
 from accounts import exceptions, permits
 from accounts.models import ExceptionKind, Permit, PolicyException
+from tests.conftest import as_setup
 from tests.factories import governance as make
 from tests.factories.permits import an_exception, answered, excused, granted, security
 from tests.factories.words import written_from_here
@@ -132,10 +133,11 @@ def test_a_permit_by_exception_ends_with_its_exception(person: Account, system: 
 def test_an_exception_from_another_rule_brings_nobody_back(
     tenant: Tenant, person: Account, system: System, now: dt.datetime
 ) -> None:
-    accepted = PolicyException.objects.create(
-        tenant=tenant, kind=ExceptionKind.FINDING, account=person, reason="x", made_by_setup=True, starts_at=now,
-        until=now + HOUR,
-    )  # fmt: skip
+    with as_setup():
+        accepted = PolicyException.objects.create(
+            tenant=tenant, kind=ExceptionKind.FINDING, account=person, reason="x", made_by_setup=True, starts_at=now,
+            until=now + HOUR,
+        )  # fmt: skip
     with pytest.raises(permits.CantPermit, match="from another rule"):
         permits.grant_return_by_exception(account=person, exception=accepted, at=now)
     assert not Permit.objects.exists()

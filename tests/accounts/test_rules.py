@@ -11,7 +11,7 @@ from accounts import lifecycle, ownership, people, rules
 from accounts.models import Account, Hold, HoldKind, Role, RoleName, Tenant, User
 from accounts.rules import ROLES, Refused, Ruling, Word
 from audit.scope import scope
-from tests.conftest import AT, a_cause
+from tests.conftest import AT, a_cause, as_setup
 from tests.factories import governance as make
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ def user(tenant: Tenant, because: Cause) -> User:
 
 
 def give(user: User, name: str, tenant: Tenant | None, **values: Any) -> Role:
-    return Role.objects.create(user=user, tenant=tenant, name=name, made_by_setup=True, **{"since": AT} | values)
+    with as_setup():
+        return Role.objects.create(user=user, tenant=tenant, name=name, made_by_setup=True, **{"since": AT} | values)
 
 
 def may(user: User, word: Word, tenant: Tenant) -> Ruling:

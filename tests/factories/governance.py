@@ -21,6 +21,7 @@ from provisioning.models.plan import ChangeAct, Plan
 from provisioning.models.readback import Readback, ReadResult
 from provisioning.models.run import Run
 from provisioning.models.shadow import Shadow
+from tests.conftest import as_setup
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -53,13 +54,19 @@ def a_person(tenant: Tenant, name: str, *, at: dt.datetime, **fields: Any) -> Ac
     )
 
 
+def a_role(user: User, name: RoleName, tenant: Tenant | None, *, since: dt.datetime) -> Role:
+    """A role that somebody has had since then, whenever that is."""
+    with as_setup():
+        return Role.objects.create(user=user, tenant=tenant, name=name, since=since, made_by_setup=True)
+
+
 def a_user(account: Account, *names: RoleName, at: dt.datetime, since: dt.timedelta = LONG_AGO, **fields: Any) -> User:
     """A sign-in for a person, with roles in their tenant since long ago."""
     user = people.make_user(
         **({"username": account.user_name, "email": account.email, "identity": account.identity, "at": at} | fields)
     )
     for name in names:
-        Role.objects.create(user=user, tenant=account.tenant, name=name, since=at - since, made_by_setup=True)
+        a_role(user, name, account.tenant, since=at - since)
     return user
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from accounts import lifecycle, people
-from accounts.models.user import Role, User
-from tests.factories.governance import LONG_AGO
+from accounts.models.user import User
+from tests.factories.governance import LONG_AGO, a_role
 
 if TYPE_CHECKING:
     import datetime as dt
@@ -35,5 +35,5 @@ def a_login(
         lifecycle.change(account=account, fields={"identity_id": user.identity_id})
     people.accept_invitation(token=people.invite(user=user, at=at), password=PASSWORD, at=at)
     for name in names:
-        Role.objects.create(user=user, tenant=account.tenant, name=name, since=at - since, made_by_setup=True)
+        a_role(user, name, account.tenant, since=at - since)
     return User.objects.get(pk=user.pk)

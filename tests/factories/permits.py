@@ -10,6 +10,7 @@ from accounts.models import ExceptionKind, Permit, PolicyException, RoleName, Sy
 from audit.cause import current
 from governance import approvals
 from governance.models.approval import Answer, Approval
+from tests.conftest import as_setup
 from tests.factories import governance as make
 
 if TYPE_CHECKING:
@@ -21,9 +22,10 @@ DAY = dt.timedelta(days=1)
 
 def an_exception(system: System, *, at: dt.datetime, until: dt.datetime | None = None) -> PolicyException:
     """A live exception under which a system's accounts come back without approval, where its policy says so."""
-    return exceptions.make_for_setup(
-        kind=ExceptionKind.REACTIVATION, system=system, reason="a test bed", until=until or at + DAY, at=at
-    )
+    with as_setup():
+        return exceptions.make_for_setup(
+            kind=ExceptionKind.REACTIVATION, system=system, reason="a test bed", until=until or at + DAY, at=at
+        )
 
 
 def excused(account: Account, *, at: dt.datetime, **values: Any) -> Permit:

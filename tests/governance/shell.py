@@ -20,7 +20,7 @@ from audit.models import CauseKind
 from audit.scope import scope
 from governance.pages import Ask, NumberedForm, PageRequest, ReasonForm, ask, page, window
 from governance.urls import urlpatterns as own
-from tests.conftest import AT, a_cause
+from tests.conftest import AT, a_cause, as_setup
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -36,7 +36,8 @@ def a_user(name: str, *roles: RoleName, tenant: Tenant | None = None, **values: 
         user = people.make_user(username=name, at=AT, **values)
         people.accept_invitation(token=people.invite(user=user, at=AT), password=PASSWORD, at=AT)
         for role in roles:
-            people.grant_role(user=user, name=role, tenant=tenant, by_setup=True, at=AT)
+            with as_setup():
+                people.grant_role(user=user, name=role, tenant=tenant, by_setup=True, at=AT)
     return User.objects.get(pk=user.pk)
 
 

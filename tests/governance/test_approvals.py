@@ -24,7 +24,8 @@ from governance.models.approval import Answer, Approval, ApprovalState
 from governance.models.notice import Notice
 from provisioning import execution, plans, systems, wishes
 from provisioning.models.plan import Plan
-from tests.factories.governance import a_person, a_service, a_system, a_user, asked_back, now, staff, tripped
+from tests.conftest import take_rules_away
+from tests.factories.governance import a_person, a_role, a_service, a_system, a_user, asked_back, now, staff, tripped
 
 if TYPE_CHECKING:
     from accounts.models import System, Tenant
@@ -334,9 +335,7 @@ def test_the_same_person_does_not_answer_twice(world: World, at: dt.datetime) ->
 def test_the_same_person_does_not_answer_twice_through_a_second_user(world: World, at: dt.datetime) -> None:
     say(world, world.chen, at)
     second = people.make_user(username="chen-two", at=at, identity=world.chen.identity)
-    Role.objects.create(
-        user=second, tenant=world.account.tenant, name=SECURITY, since=at - dt.timedelta(days=90), made_by_setup=True
-    )
+    a_role(second, SECURITY, world.account.tenant, since=at - dt.timedelta(days=90))
     with pytest.raises(Refused, match="under this sign-in name or another"):
         say(world, second, at)
     assert refused_in_sql(world.question, second, at) == "governance_answer_once_per_person"
@@ -356,9 +355,7 @@ def test_an_old_role_that_does_not_answer_this_makes_no_young_one_older(
     world: World, tenant: Tenant, at: dt.datetime
 ) -> None:
     user = staff(tenant, "climber", RoleName.ADMINISTRATOR, at=at)
-    Role.objects.create(
-        user=user, tenant=tenant, name=SECURITY, since=at - dt.timedelta(seconds=30), made_by_setup=True
-    )
+    a_role(user, SECURITY, tenant, since=at - dt.timedelta(seconds=30))
     with pytest.raises(Refused, match="your role is younger than the question"):
         say(world, user, at)
     assert refused_in_sql(world.question, user, at) == "governance_answer_by_a_role_older_than_it"
@@ -377,7 +374,7 @@ def test_a_role_that_may_not_approve_does_not_answer(
 def test_somebody_of_another_tenant_does_not_answer(world: World, make_tenant: Any, at: dt.datetime) -> None:
     other = make_tenant("other")
     user = staff(world.account.tenant, "guest", at=at)
-    Role.objects.create(user=user, tenant=other, name=SECURITY, since=at - dt.timedelta(days=90), made_by_setup=True)
+    a_role(user, SECURITY, other, since=at - dt.timedelta(days=90))
     with pytest.raises(Refused, match="Approving that an account comes back needs"):
         say(world, user, at)
     assert refused_in_sql(world.question, user, at) == "governance_answer_by_a_role_older_than_it"
@@ -486,6 +483,7 @@ def test_a_form_that_is_older_than_a_newer_wish_writes_nothing(world: World, at:
 
 
 def test_an_answer_about_a_plan_that_has_changed_writes_nothing(world: World, at: dt.datetime) -> None:
+    take_rules_away(Plan)
     Plan.objects.filter(pk=world.plan.pk).update(digest="0" * 64)
     with pytest.raises(approvals.Stale, match="nothing was written"):
         say(world, world.chen, at)

@@ -17,8 +17,8 @@ from audit.scope import scope
 from governance.models import Approval, Campaign, Review
 from provisioning.models import Connection, Exchange, Plan, PlannedChange, Run, Shadow, Snapshot, SnapshotProof
 from provisioning.models.connection import ReadRecord
-from tests.conftest import a_cause
-from tests.factories.governance import a_person, now
+from tests.conftest import a_cause, as_setup, take_rules_away
+from tests.factories.governance import a_person, a_role, now
 from tests.governance.shell import enter
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class World:
             self.reader = a_person(tenant, "l.chen", at=self.at)
             self.user = people.make_user(username="l.chen", identity=self.reader.identity, at=self.at)
             for name in (RoleName.SECURITY, RoleName.ADMINISTRATOR, RoleName.OWNER):
-                Role.objects.create(user=self.user, tenant=tenant, name=name, since=self.at - DAY, made_by_setup=True)
+                a_role(self.user, name, tenant, since=self.at - DAY)
             self.system = System.objects.create(tenant=tenant, name="Okta", made_at=self.at)
             self.account = Account.objects.create(
                 tenant=tenant,
@@ -215,6 +215,7 @@ class World:
                 for group in groups
             ],
         )  # fmt: skip
+        take_rules_away(PlannedChange)  # a plan that was hashed would not grow
         _made(
             PlannedChange,
             [
@@ -264,7 +265,9 @@ class World:
                 for n, identity in zip(numbers, identities, strict=True)
             ],
         )
-        _made(Role, [Role(user=u, tenant=self.tenant, name="owner", since=self.at, made_by_setup=True) for u in users])
+        roles = [Role(user=u, tenant=self.tenant, name="owner", since=self.at, made_by_setup=True) for u in users]
+        with as_setup():
+            _made(Role, roles)
 
 
 def addresses(world: World) -> list[str]:

@@ -22,7 +22,7 @@ from audit.models import JournalEntry
 from audit.scope import scope
 from governance.models.approval import Approval, ApprovalState
 from tests.conftest import a_cause
-from tests.factories.governance import a_person, now
+from tests.factories.governance import a_person, a_role, now
 from tests.governance.shell import PASSWORD, a_user, enter
 
 if TYPE_CHECKING:
@@ -303,9 +303,7 @@ def test_a_role_of_another_tenant_is_not_found_here(
     admin: Client, subject: User, make_tenant: Callable[..., Tenant]
 ) -> None:
     with scope(cause=a_cause(kind="setup")):
-        role = people.grant_role(
-            user=subject, name=RoleName.OWNER, tenant=make_tenant("globex"), by_setup=True, at=now()
-        )
+        role = a_role(subject, RoleName.OWNER, make_tenant("globex"), since=now())
     assert admin.post(f"{url_of('person', subject)}roles/{role.pk}/end/", {"reason": "because"}).status_code == 404
     assert "Globex" not in text_of(admin.get(url_of("person", subject)))
 
@@ -340,7 +338,7 @@ def test_who_serves_another_tenant_too_is_ended_by_an_administrator_of_all(
     admin: Client, subject: User, make_tenant: Callable[..., Tenant]
 ) -> None:
     with scope(cause=a_cause(kind="setup")):
-        people.grant_role(user=subject, name=RoleName.OWNER, tenant=make_tenant("globex"), by_setup=True, at=now())
+        a_role(subject, RoleName.OWNER, make_tenant("globex"), since=now())
     page = url_of("person-deactivate", subject)
     answer = admin.post(page, {"reason": "left"})
     assert answer.status_code == 403
@@ -376,9 +374,9 @@ def test_pages_ask_the_database_the_same_for_few_and_for_many(admin: Client, ten
         for number in range(60):
             account = a_person(tenant, f"p{number:02}", at=now())
             user = people.make_user(username=f"p{number:02}", identity=account.identity, at=now())
-            people.grant_role(user=user, name=RoleName.OWNER, tenant=tenant, by_setup=True, at=now())
+            a_role(user, RoleName.OWNER, tenant, since=now())
             ids.append(user.pk)
-        people.grant_role(user=subject, name=RoleName.OWNER, tenant=tenant, by_setup=True, at=now())
+        a_role(subject, RoleName.OWNER, tenant, since=now())
     assert [queries(url) for url in urls] == before
     assert len(rows_of(admin.get(urls[0]))) == 50
     assert len(rows_of(admin.get(f"{urls[0]}?page=2"))) == 12

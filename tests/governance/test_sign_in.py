@@ -17,7 +17,7 @@ from accounts.models import Invitation, Role, RoleName, Tenant, User
 from audit.models import Cause, CauseKind, JournalEntry
 from audit.scope import scope
 from governance.portal import throttle
-from tests.conftest import a_cause
+from tests.conftest import a_cause, as_setup
 from tests.governance.shell import PASSWORD, a_user, enter
 
 if TYPE_CHECKING:
@@ -274,7 +274,7 @@ def test_somebody_with_several_tenants_chooses_among_theirs(
 ) -> None:
     make_tenant("secret")
     second = make_tenant("beta")
-    with scope(cause=a_cause(kind=CauseKind.SETUP)):
+    with scope(cause=a_cause(kind=CauseKind.SETUP)), as_setup():
         people.grant_role(
             user=user, name=RoleName.OWNER, tenant=second, by_setup=True, at=dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
         )

@@ -29,7 +29,7 @@ from provisioning.models.connection import Connection, ReadRecord, RefusedToken,
 from provisioning.models.exchange import Exchange, OutcomeWord
 from provisioning.models.run import Run
 from provisioning.tokens import Refused, TokenMay
-from tests.conftest import a_cause
+from tests.conftest import a_cause, as_setup
 from tests.factories.governance import a_connection, a_system, now
 from tests.factories.scim import Idp
 from tests.factories.scim import a_user as a_scim_user
@@ -480,9 +480,10 @@ def test_a_live_exception_is_shown_with_its_end(admin: Client, world: World) -> 
     until = now() + dt.timedelta(days=3)
     with scope(tenant=world.tenant.pk, cause=a_cause()):
         systems.change_policy(system=world.system, policy=ReactivationPolicy.AUTOMATIC, reason="a sandbox", at=now())
-        exceptions.make_for_setup(
-            kind=ExceptionKind.REACTIVATION, system=world.system, reason="a sandbox", until=until, at=now()
-        )
+        with as_setup():
+            exceptions.make_for_setup(
+                kind=ExceptionKind.REACTIVATION, system=world.system, reason="a sandbox", until=until, at=now()
+            )
     shown = text_of(admin.get(world.url("system")))
     assert "excepted Ended accounts come back from it without people: a sandbox 2 d left" in shown
     assert f"An exception is live until {until:%Y-%m-%d %H:%M} UTC" in text_of(admin.get(world.url("system-policy")))

@@ -46,6 +46,7 @@ from provisioning.models import (
     SnapshotProof,
     SystemToken,
 )
+from tests.conftest import as_setup
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -104,7 +105,8 @@ def role(**values: Any) -> Role:
     given = {"tenant_id": current_tenant(), "name": "security", "since": EARLIER, "made_by_setup": True}
     if "user" not in values:
         given["user"] = user()
-    return Role.objects.create(**(given | values))
+    with as_setup():
+        return Role.objects.create(**(given | values))
 
 
 def invitation(**values: Any) -> Invitation:
@@ -180,7 +182,8 @@ def hold(**values: Any) -> Hold:
 
 def exception(**values: Any) -> PolicyException:
     given = {"kind": "reactivation", "reason": "a test", "made_by_setup": True, "starts_at": NOW, "until": LATER}
-    return PolicyException.objects.create(**_own(given | values))
+    with as_setup():
+        return PolicyException.objects.create(**_own(given | values))
 
 
 def permit(**values: Any) -> Permit:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from audit.keys import uuid7
 from tests.house import rows
 from tests.house.rows import NOW, broken_by
 
@@ -131,3 +132,49 @@ def test_a_wish_may_be_repeated_when_the_last_has_ended_and_for_another_epoch(be
 
 def test_a_reading_is_not_bound_to_one_account(because):
     twice(rows.plan, kind="reading", account=None, epoch=None, system=rows.system())
+
+
+# -- a plan is what was hashed
+
+
+def changed(row: Any, **values: Any) -> Callable[[], Any]:
+    return lambda: type(row).objects.filter(pk=row.pk).update(**values)
+
+
+@pytest.mark.parametrize(
+    ("make", "field", "other"),
+    [
+        (rows.plan, "kind", lambda: "undo"),
+        (rows.plan, "account", rows.account),
+        (rows.plan, "epoch", lambda: 7),
+        (rows.plan, "system", rows.system),
+        (rows.plan, "exchange_id", uuid7),
+        (rows.plan, "asked_by", lambda: "somebody else"),
+        (rows.change, "account", rows.account),
+        (rows.change, "act", lambda: "add_member"),
+        (rows.change, "before", lambda: {"state": "x"}),
+    ],
+)
+def test_what_a_plan_is_about_never_changes(
+    because: Any, make: Callable[[], Any], field: str, other: Callable[[], Any]
+) -> None:
+    assert broken_by(changed(make(), **{field: other()})) == "RC006"
+
+
+def test_a_plan_keeps_its_hash_its_permit_and_everybody_who_asked(because: Any) -> None:
+    ada, bob = rows.identity().pk, rows.identity().pk
+    plan = rows.plan(digest="a" * 64, requesters=[ada])
+    assert broken_by(changed(plan, digest="b" * 64)) == "RC031"
+    assert broken_by(changed(plan, requesters=[])) == "RC031"
+    assert broken_by(changed(plan, requesters=[bob])) == "RC031"
+    assert changed(plan, requesters=[bob, ada])() == 1
+    assert changed(plan, permit_id=uuid7())() == 1
+    assert broken_by(changed(plan, permit_id=uuid7())) == "RC031"
+    assert broken_by(changed(plan, permit_id=None)) == "RC031"
+
+
+def test_a_plan_that_was_hashed_gets_no_further_change(because: Any) -> None:
+    plan = rows.plan(digest="")
+    rows.change(plan=plan)
+    assert changed(plan, digest="a" * 64)() == 1
+    assert broken_by(lambda: rows.change(plan=plan, position=2)) == "RC032"

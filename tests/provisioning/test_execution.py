@@ -20,6 +20,7 @@ from provisioning import execution, plans
 from provisioning.models.plan import ChangeAct, Plan, PlannedChange, PlanState
 from provisioning.models.shadow import Shadow
 from provisioning.plans import PlanChanged, Wanted
+from tests.conftest import take_rules_away
 from tests.factories import governance as make
 from tests.factories.permits import granted, security
 from tests.factories.plans import a_member, ask, end_of, ended, read, results, state
@@ -120,6 +121,7 @@ def test_a_plan_whose_rows_are_not_what_was_frozen_writes_nothing(
     system: System, person: Account, now: dt.datetime, tampered: dict[str, Any]
 ) -> None:
     plan = read(system, end_of(person), now)
+    take_rules_away(PlannedChange)
     PlannedChange.objects.filter(plan=plan).update(**tampered)
     with pytest.raises(PlanChanged, match="the plan's rows are not what was frozen"):
         execution.execute(plan_id=plan.pk, at=now)
@@ -134,6 +136,7 @@ def test_a_row_added_to_a_plan_that_was_cut_off_is_never_written(
     plan = read(system, end_of(person), now)
     Plan.objects.filter(pk=plan.pk).update(state="executing")
     bob = a_member(system, "bob", now)
+    take_rules_away(PlannedChange)
     PlannedChange.objects.create(tenant=tenant, plan=plan, position=2, act="deprovision", account=bob, label="bob")
     with pytest.raises(PlanChanged):
         execution.execute(plan_id=plan.pk, at=now)
@@ -326,6 +329,7 @@ def test_rows_that_change_between_two_batches_are_written_no_more(
     plan = read(system, end_of(*accounts), now)
     monkeypatch.setattr(execution, "BATCH", 1)
     assert advance(plan, now, batches=1) == (False, [])
+    take_rules_away(PlannedChange)
     PlannedChange.objects.filter(plan=plan, position=2).update(**tampered)
     with pytest.raises(PlanChanged, match="the plan's rows are not what was frozen"):
         advance(plan, now)

@@ -11,7 +11,7 @@ from audit.scope import scope
 from provisioning import connections, systems, tokens
 from provisioning.systems import BadSystem
 from provisioning.tokens import Refusal, Refused
-from tests.conftest import AT, a_cause
+from tests.conftest import AT, a_cause, as_setup
 
 YEAR = dt.timedelta(days=365)
 HOUR = dt.timedelta(hours=1)
@@ -96,7 +96,8 @@ def test_an_ended_system_takes_its_tokens_and_its_reading_with_it(system):
 def test_a_policy_without_a_live_exception_says_that_it_has_no_effect(system):
     systems.change_policy(system=system, policy=ReactivationPolicy.AUTOMATIC, reason="a test bed", at=AT)
     assert "(no effect: no exception is live). a test bed" in JournalEntry.objects.order_by("id").last().sentence
-    make_for_setup(kind=ExceptionKind.REACTIVATION, system=system, reason="tests", until=AT + YEAR, at=AT)
+    with as_setup():
+        make_for_setup(kind=ExceptionKind.REACTIVATION, system=system, reason="tests", until=AT + YEAR, at=AT)
     systems.change_policy(system=system, policy=ReactivationPolicy.GRACE, grace_hours=2, reason="less", at=AT)
     assert "no effect" not in JournalEntry.objects.order_by("id").last().sentence
     system.refresh_from_db()
@@ -117,7 +118,8 @@ def test_an_ended_system_takes_no_other_policy_and_nobody_administers_it_from_th
     assert events() == before
     system.refresh_from_db()
     assert system.reactivation_policy == "approval"
-    systems.end_administrator(system=system, identity=someone, at=AT + HOUR)
+    with as_setup():
+        systems.end_administrator(system=system, identity=someone, at=AT + HOUR)
     assert systems.requesters(system=system, at=AT + dt.timedelta(days=40)) == set()
 
 
@@ -134,7 +136,8 @@ def test_requesters_are_who_administers_and_who_made_a_token_or_changed_the_poli
         make(tenant, name="Another", made_by=stranger)
         systems.add_administrator(system=system, identity=former, at=AT)
         token_of(system, made_by=token_maker)
-        systems.end_administrator(system=system, identity=former, at=AT)
+        with as_setup():
+            systems.end_administrator(system=system, identity=former, at=AT)
     with scope(tenant=tenant.pk, cause=a_cause(identity_id=changer)):
         systems.change_policy(system=system, policy=ReactivationPolicy.AUTOMATIC, reason="x", at=AT)
     with scope(tenant=tenant.pk, cause=a_cause(identity_id=connector)):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from django.db.models import F
 
 from accounts import lifecycle
-from accounts.models import Account, AccountKind, HoldKind, RoleName, Tenant
+from accounts.models import Account, AccountKind, HoldKind, RoleName, Tenant, TenantKind
 from audit.scope import scope
 from governance import campaigns
 from governance.lines import Query
@@ -41,9 +41,9 @@ A_WHILE = dt.timedelta(minutes=20)
 
 
 def a_tenant(slug: str) -> Tenant:
-    """A tenant of its own."""
+    """A tenant of its own, made to be tried: only such a one is loaded with a past."""
     with scope(cause=a_cause()):
-        made: Tenant = Tenant.objects.create(slug=slug, name=slug.title(), made_at=make.now())
+        made: Tenant = Tenant.objects.create(slug=slug, name=slug.title(), kind=TenantKind.DEMO, made_at=make.now())
     return made
 
 
