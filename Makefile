@@ -37,7 +37,8 @@ drill: $(VENV)/.stamp-dev ## Kill web and worker 200 times under load, and compa
 screenshots: $(VENV)/.stamp-browser ## Make the screenshots of the README
 	@exec $(VENV)/bin/python -m local test --tests-only -- $(SCREENSHOTS_TAIL) $(ARGS)
 
-LOCK = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header -q
+# An extra is written with its pin: pip 23 takes `name==1` for no pin of `name[extra]` once the index holds a newer one.
+LOCK = $(UV) pip compile pyproject.toml --universal --python-version 3.11 --generate-hashes --no-strip-extras --no-emit-index-url --no-header -q
 lock: ## Write requirements*.txt from pyproject.toml (maintainers; needs uv)
 	@command -v $(UV) >/dev/null || { echo "rollcall: make lock needs uv (pip install uv), or set UV=" >&2; exit 1; }
 	$(LOCK) --group demo -o requirements.txt

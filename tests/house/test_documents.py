@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import defaultdict
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from audit.management.commands import draw_states, list_licences
 
@@ -42,9 +46,33 @@ def test_the_listed_licences_are_those_of_what_is_locked():
 
 def test_every_locked_package_is_listed_once():
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
-    locked = sorted(re.split(r"[ ;\\]", line)[0].lower() for line in lines if re.match(r"[A-Za-z0-9]", line))
+    pins = (re.sub(r"\[.*]", "", line) for line in lines if re.match(r"[A-Za-z0-9]", line))
+    locked = sorted(re.split(r"[ ;\\]", pin)[0].lower() for pin in pins)
     assert sorted(f"{p.name}=={p.version}" for p in list_licences.packages()) == locked
     assert len(locked) > 30
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt", "requirements-browser.txt"])
+def test_every_extra_that_a_locked_package_asks_for_stands_with_its_pin(name):
+    """Without it, pip 23 refuses the whole list from the day when the index holds a newer version."""
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    pins = [Requirement(re.split(r" *[;\\]", line)[0]) for line in lines if re.match(r"[A-Za-z0-9]", line)]
+    locked = {canonicalize_name(pin.name): {pin.name.lower(), *pin.extras} for pin in pins}
+    asked: dict[str, set[str]] = defaultdict(set)
+    for pin in pins:
+        for text in _requirements_of(pin.name):
+            requirement = Requirement(text)
+            if requirement.marker is None or any(requirement.marker.evaluate({"extra": e}) for e in ["", *pin.extras]):
+                asked[canonicalize_name(requirement.name)] |= requirement.extras
+    assert {n: extras - locked[n] for n, extras in asked.items() if extras - locked.get(n, extras)} == {}
+    assert asked["pydantic"] == {"email"}
+
+
+def _requirements_of(name: str) -> list[str]:
+    try:
+        return distribution(name).requires or []
+    except PackageNotFoundError:  # for another machine, or for a list that is not installed
+        return []
 
 
 def test_every_direct_dependency_is_locked_and_listed():

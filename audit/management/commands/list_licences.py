@@ -68,7 +68,7 @@ class Package:
 def locked(requirements: Path) -> Iterator[tuple[str, str]]:
     """Name and version of each package of a lock file."""
     for line in requirements.read_text(encoding="utf-8").splitlines():
-        if found := re.match(r"([A-Za-z0-9][A-Za-z0-9._-]*)==([^ ;\\]+)", line):
+        if found := re.match(r"([A-Za-z0-9][A-Za-z0-9._-]*)(?:\[[^]]*])?==([^ ;\\]+)", line):
             yield found[1].lower(), found[2]
 
 
