@@ -8,7 +8,7 @@ from typing import Any
 
 bind = os.environ.get("ROLLCALL_BIND", "127.0.0.1:8000")
 
-worker_class = "gthread"
+worker_class = "governance.workers.Worker"  # threads, and refusals that SCIM clients can read
 workers = 2
 threads = 4
 preload_app = False  # each process has its own pool of database connections
@@ -21,7 +21,7 @@ secure_scheme_headers: dict[str, str] = {}
 forwarder_headers = ""
 
 accesslog = None  # the product logs its requests itself, with their cause
-limit_request_line = 16_384  # bytes: a SCIM filter stands in the address
+limit_request_line = 8_190  # bytes, gunicorn's most: a SCIM filter stands in the address
 limit_request_field_size = 16_384  # bytes
 
 # The workers' heartbeat files: in memory where there is such a place, since a slow disk would look like a dead worker.

@@ -57,6 +57,25 @@ AFTER_EXCHANGE = point("scim-after-exchange", where="the exchange is written, no
 AFTER_COMMIT = point("scim-after-commit", where="all is committed, the sender has no answer")
 
 
+def body_of(request: HttpRequest) -> bytes:
+    """The body as it came, also where its length is said chunk by chunk (RFC 9112 section 7.1), which Django ignores.
+
+    Raises what reading it raises: `SuspiciousOperation` for one that is too large, `UnreadablePostError`.
+    """
+    environ: dict[str, Any] = getattr(request, "environ", {})
+    if (
+        not environ.get("wsgi.input_terminated")
+        or "CONTENT_LENGTH" in environ
+        or "HTTP_TRANSFER_ENCODING" not in environ
+    ):
+        return request.body
+    try:
+        raw: bytes = environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
+    except Exception as error:  # each server has errors of its own for a chunk that is none
+        raise UnreadablePostError(*error.args) from error
+    return raw
+
+
 def log_failure(error: BaseException, **about: Any) -> None:
     """One line about a bug: which kind of error and where. Its message may repeat what was sent, and is not kept."""
     where = [f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
@@ -196,7 +215,7 @@ class Receiver(frame.SCIMView):
 
     def _read(self, request: HttpRequest, args: Any, kwargs: Any) -> None:
         def prepare() -> None:
-            self.raw = request.body
+            self.raw = body_of(request)
             refuse_credentials(request, self.caller, self.raw)
             self.caller.demand(TokenMay.READ)
             self.query = _parameters(request)
@@ -235,7 +254,7 @@ class Receiver(frame.SCIMView):
     def _prepare_write(self, request: HttpRequest, attempt: Attempt) -> None:
         length = str(request.META.get("CONTENT_LENGTH") or "")
         attempt.size = min(int(length), 2**31 - 1) if length.isdecimal() else 0
-        self.raw = request.body
+        self.raw = body_of(request)
         attempt.size = len(self.raw)
         attempt.digest = recording.keyed_digest(attempt.method, attempt.path, self.raw)
         refuse_credentials(request, self.caller, self.raw)

@@ -198,6 +198,7 @@ def product(tmp_path: Path) -> Iterator[Product]:
     shutil.copytree(PRODUCT, root, ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copytree(ROOT / "local", root / "local", ignore=shutil.ignore_patterns("__pycache__"))
     shutil.copy(ROOT / "gunicorn_conf.py", root)
+    shutil.copy(ROOT / "governance" / "workers.py", root / "governance")
     with running_in(root) as made:
         yield made
 

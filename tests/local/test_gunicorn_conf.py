@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from contextlib import contextmanager
+from http.client import HTTPResponse
 from typing import TYPE_CHECKING
 
 import httpx
@@ -112,3 +113,43 @@ def test_gunicorn_itself_believes_nobody_and_hands_on_what_was_said(product: Pro
     # Judged by governance.proxies.
     assert told["HTTP_X_FORWARDED_FOR"] == "6.6.6.6"
     assert told["HTTP_X_FORWARDED_PROTO"] == "https"
+
+
+def said_to(port: int, raw: bytes) -> tuple[int, dict[str, str], bytes]:
+    """What gunicorn answers to these bytes: status, headers, body."""
+    with socket.create_connection((LOOPBACK, port), timeout=10) as client:
+        client.sendall(raw)
+        answer = HTTPResponse(client)
+        answer.begin()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+
+
+NOT_HTTP = {
+    "an address that is too long": (
+        b"GET /scim/v2/Users?filter=" + b"x" * 9_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        414,
+    ),
+    "a header that is too long": (b"GET / HTTP/1.1\r\nHost: x\r\nX-A: " + b"x" * 17_000 + b"\r\n\r\n", 431),
+    "a length that is no number": (b"POST /scim/v2/Users HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n", 400),
+    "two lengths": (b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab", 400),
+    "a method in small letters": (b"get /scim/v2/Users HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "an unknown coding": (b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: secret-rc_1234\r\n\r\n", 501),
+    "no HTTP": (b"rc_secret_1234\r\n\r\n", 400),
+}
+
+
+def test_what_is_no_http_is_refused_in_words_that_a_scim_client_reads_and_nothing_of_it_is_repeated(
+    product: Product,
+) -> None:
+    (product.root / "governance" / "wsgi.py").write_text(TELLS, encoding="utf-8")
+    with serving(product, f"{LOOPBACK}:{product.port}"):
+        assert until(lambda: ports.accepts(product.port))
+        for what, (raw, status) in NOT_HTTP.items():
+            found, headers, body = said_to(product.port, raw)
+            assert (found, headers["content-type"]) == (status, "application/scim+json"), what
+            told = json.loads(body)
+            assert told["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:Error"], what
+            assert told["status"] == str(status), what
+            assert b"1234" not in body, what
+        # The worker goes on.
+        assert said_to(product.port, b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")[0] == 200

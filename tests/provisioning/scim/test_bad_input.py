@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import json
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pytest
+from django.core.handlers.wsgi import WSGIRequest
+from django.http import UnreadablePostError
+from django.test import RequestFactory
 from django.urls import include, path
+from gunicorn.http.errors import InvalidChunkSize
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -18,6 +23,7 @@ from provisioning.models.shadow import Shadow
 from provisioning.scim import views
 from provisioning.scim.metadata.catalogue import NHI_URN, USER_URN
 from provisioning.scim.metadata.discovery import MAX_BODY_BYTES
+from provisioning.scim.receiving import body_of
 from tests.factories.scim import PATCH_URN, SEARCH_URN, a_group, a_user
 
 if TYPE_CHECKING:
@@ -306,3 +312,38 @@ def test_no_filter_is_a_server_error(idp: Idp, words: list[str], kind: str) -> N
     answer = idp.get(f"/{kind}?filter={quote(text, errors='replace')}")
     assert answer.status in {200, 400}
     assert idp.call("POST", f"/{kind}/.search", {"schemas": [SEARCH_URN], "filter": text}).status in {200, 400}
+
+
+# -- a body whose length is said chunk by chunk
+
+
+class Chunks:
+    """What gunicorn hands on of a chunked body: no length, and an end."""
+
+    def __init__(self, raw: bytes, *, breaks: bool = False) -> None:
+        self.left, self.breaks = io.BytesIO(raw), breaks
+
+    def read(self, size: int) -> bytes:
+        if self.breaks:
+            raise InvalidChunkSize(b"zz")
+        return self.left.read(size)
+
+    def readline(self, size: int = -1) -> bytes:
+        return self.left.readline(size)
+
+
+def chunked(raw: bytes, **values: Any) -> WSGIRequest:
+    environ = RequestFactory()._base_environ(REQUEST_METHOD="POST")
+    environ |= {"HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input": Chunks(raw, **values), "wsgi.input_terminated": True}
+    environ.pop("CONTENT_LENGTH", None)
+    return WSGIRequest(environ)
+
+
+def test_a_body_in_chunks_is_read_whole_and_not_past_the_limit() -> None:
+    assert body_of(chunked(b'{"userName": "ada"}')) == b'{"userName": "ada"}'
+    assert len(body_of(chunked(b"x" * (MAX_BODY_BYTES + 9)))) == MAX_BODY_BYTES + 1
+
+
+def test_a_chunk_that_is_none_is_an_error_of_reading() -> None:
+    with pytest.raises(UnreadablePostError):
+        body_of(chunked(b"", breaks=True))
