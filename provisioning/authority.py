@@ -4,16 +4,60 @@ Without rules, a directory is authoritative for everything that it says of its o
 ended account comes back only by a permit: that is not a field's authority but `accounts.lifecycle`.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db import models, transaction
 from django.db.models import Q
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
+from accounts.models.account import AccountState
 from accounts.models.system import System
+from provisioning import systems
 from provisioning.changes import fold
 from provisioning.models.authority import Authority, Direction, FieldAuthority, StatusSource
+from provisioning.models.shadow import Shadow
+from provisioning.states import Event
+
+# RFC 7643 section 2.1: the name of an attribute, its sub-attribute, and before it the URN of an extension.
+_PATH = re.compile(r"(urn:[A-Za-z0-9][\w.:-]*:)?[A-Za-z$][\w$-]*(\.[A-Za-z$][\w$-]*)?", re.ASCII)
+_LONGEST_PATH = FieldAuthority._meta.get_field("field").max_length
+MOST_VALUES = 100
+LONGEST_VALUE = 256
+
+
+class RuleKind(models.TextChoices):
+    """What a rule that is made for a system says.
+
+    None says that `active: false` counts for nothing: a system that may not end accounts is given a token that reads.
+    """
+
+    ATTRIBUTE_ENDS = "attribute_ends", gettext_lazy("a value of an attribute ends the account")
+    GROUP_ENDS = "group_ends", gettext_lazy("leaving a group ends the account")
+    ACTIVE_NOTED = "active_noted", gettext_lazy("“active: true” is noted, and gives nothing")
+    MEMBERS_NOTED = "members_noted", gettext_lazy("new members of groups are noted, and given nothing")
+
+
+_ACTS: Mapping[str, Mapping[str, str]] = {
+    RuleKind.ATTRIBUTE_ENDS: {
+        "direction": Direction.REDUCES, "authority": Authority.AUTHORITATIVE, "status_from": StatusSource.ATTRIBUTE,
+    },
+    RuleKind.GROUP_ENDS: {
+        "resource_type": "Group", "field": "members", "direction": Direction.REDUCES,
+        "authority": Authority.AUTHORITATIVE, "status_from": StatusSource.GROUP,
+    },
+    RuleKind.ACTIVE_NOTED: {"field": "active", "direction": Direction.EXPANDS, "authority": Authority.ADVISORY},
+    RuleKind.MEMBERS_NOTED: {
+        "resource_type": "Group", "field": "members", "direction": Direction.EXPANDS, "authority": Authority.ADVISORY,
+    },
+}  # fmt: skip
+# What has an end of its own: the status is `active`'s, and nobody ends by the name they are known by.
+NOT_BY_VALUE = frozenset({"active", "id", "schemas", "meta", "members", "groups", "password", "username", "externalid"})
 
 
 @dataclass(frozen=True)
@@ -35,7 +79,8 @@ def rules_for(system: System) -> list[FieldAuthority]:
 
 def rules_by_system(systems: Collection[UUID]) -> dict[UUID, list[FieldAuthority]]:
     """The rules of each of these systems, as `rules_for`. One query, however many there are."""
-    found = list(FieldAuthority.objects.filter(Q(system__in=systems) | Q(system__isnull=True)))
+    every_or_its = Q(system__in=systems) | Q(system__isnull=True)
+    found = list(FieldAuthority.objects.filter(every_or_its, ended_at__isnull=True))
     every = [rule for rule in found if rule.system_id is None]
     return {system: [*(rule for rule in found if rule.system_id == system), *every] for system in systems}
 
@@ -63,13 +108,17 @@ def _plain(value: Any) -> str:
     return fold(str(value)).strip()
 
 
+def _is_one_of(document: Mapping[str, Any], path: str, values: Collection[str]) -> bool:
+    value = value_at(document, path)
+    return isinstance(value, str | bool | int) and _plain(value) in values
+
+
 def _ended_by_attribute(rules: Iterable[FieldAuthority], document: Mapping[str, Any]) -> str:
     for rule in rules:
         if rule.status_from != StatusSource.ATTRIBUTE or rule.authority != Authority.AUTHORITATIVE:
             continue
-        value = value_at(document, rule.field)
-        if isinstance(value, str | bool | int) and _plain(value) in {_plain(v) for v in rule.status_values}:
-            return f"{rule.field} is {value}"
+        if _is_one_of(document, rule.field, {_plain(v) for v in rule.status_values}):
+            return f"{rule.field} is {value_at(document, rule.field)}"
     return ""
 
 
@@ -112,3 +161,98 @@ def expanding_members_allowed(*, system: System) -> bool:
     if rule is None:
         return True
     return rule.authority == Authority.AUTHORITATIVE
+
+
+# -- the verbs
+
+
+def ended_by(*, system: System, field: str, values: Iterable[str]) -> int:
+    """How many accounts that are on have, by this system's last word, one of these values in that attribute."""
+    wanted = {_plain(value) for value in values}
+    said = Shadow.objects.filter(
+        system=system, resource_type="User", ended_at__isnull=True, account__state=AccountState.ACTIVE
+    ).values_list("document", flat=True)
+    return sum(_is_one_of(document, field, wanted) for document in said.iterator(chunk_size=1_000))
+
+
+def _checked_field(field: str) -> str:
+    if len(field) > (_LONGEST_PATH or 0) or not _PATH.fullmatch(field):
+        raise systems.BadSystem(
+            _("%(field)s is no path of an attribute: write employmentStatus, or urn:…:User:department.")
+            % {"field": field[:80]}
+        )
+    if field.casefold() in NOT_BY_VALUE:
+        raise systems.BadSystem(_("Nobody can end by a value of %(field)s.") % {"field": field})
+    return field
+
+
+def _checked_values(values: Iterable[str]) -> list[str]:
+    given = list(dict.fromkeys(value.strip() for value in values if value.strip()))
+    if not given:
+        raise systems.BadSystem(_("Say at least one value (or the name of one group)."))
+    if len(given) > MOST_VALUES or any(len(value) > LONGEST_VALUE for value in given):
+        raise systems.BadSystem(
+            _("At most %(most)d values, each of at most %(longest)d characters.")
+            % {"most": MOST_VALUES, "longest": LONGEST_VALUE}
+        )
+    return given
+
+
+def in_words(rule: FieldAuthority) -> str:
+    """What a rule says, as the journal and the pages say it."""
+    values = ", ".join(str(value) for value in rule.status_values)
+    if rule.status_from == StatusSource.ATTRIBUTE:
+        return _("an account ends when %(field)s is one of: %(values)s") % {"field": rule.field, "values": values}
+    if rule.status_from == StatusSource.GROUP:
+        return _("an account ends when it leaves one of: %(values)s") % {"values": values}
+    return str(rule)
+
+
+def make_rule(
+    *, system: System, kind: RuleKind, reason: str, at: datetime, field: str = "", values: Sequence[str] = ()
+) -> FieldAuthority:
+    """A rule for one system, in the place of the one for the same field and direction, if there is one.
+
+    It counts for what arrives and is read from now on. Raises `BadSystem`.
+    """
+    acts = dict(_ACTS[kind])
+    if kind == RuleKind.ATTRIBUTE_ENDS:
+        acts["field"] = _checked_field(field.strip())
+    says = _checked_values(values) if "status_from" in acts else []
+    with transaction.atomic():
+        found = systems.living(system)
+        made = FieldAuthority(tenant_id=found.tenant_id, system=found, status_values=says, **acts)
+        # A name is one in any case (RFC 7643 section 2.1).
+        same = {"resource_type": made.resource_type, "field__iexact": made.field, "direction": made.direction}
+        before = FieldAuthority.objects.filter(system=found, ended_at__isnull=True, **same).first()
+        was = "" if before is None else in_words(before)
+        if before is not None:
+            if in_words(made) == was:
+                return before
+            _end(before, at=at)
+        made.save()
+        _changed(found, event=Event.RULE_MADE, sentence=f"rule: {in_words(made)}", was=was, reason=reason, at=at)
+    return made
+
+
+def end_rule(*, system: System, rule: FieldAuthority, reason: str, at: datetime) -> None:
+    """A rule of this system counts no longer. Its history stays. Raises `BadSystem` where the system has ended."""
+    with transaction.atomic():
+        found = systems.living(system)
+        held = FieldAuthority.objects.filter(pk=rule.pk, system=found, ended_at__isnull=True).first()
+        if held is not None:
+            _end(held, at=at)
+            sentence = f"no rule any more: {in_words(held)}"
+            _changed(found, event=Event.RULE_ENDED, sentence=sentence, reason=reason, at=at)
+
+
+def _end(rule: FieldAuthority, *, at: datetime) -> None:
+    rule.ended_at = at
+    rule.save(update_fields=["ended_at"])
+
+
+def _changed(system: System, *, event: Event, sentence: str, reason: str, at: datetime, was: str = "") -> None:
+    """What a system's word is worth is part of its policy: whoever changes it counts as having asked, for 30 days."""
+    systems.administered(system, because=systems.Because.CHANGED_POLICY, who=None, at=at)
+    before = f" (before: {was})" if was else ""
+    systems.note(system, event=event, sentence=f"{sentence}{before}. {reason}")

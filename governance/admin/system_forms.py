@@ -1,6 +1,7 @@
 """What is typed about systems, their connections, policies and tokens."""
 
 import re
+from collections.abc import Callable
 from datetime import date, datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,13 +10,15 @@ from zoneinfo import ZoneInfo
 from django import forms
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.models.system import ReactivationPolicy, SystemKind
 from governance.pages import ReasonForm, end_of_day, plain
 from provisioning import connections
+from provisioning.authority import NOT_BY_VALUE, RuleKind
 from provisioning.connectors.egress import EgressError, Origin
 from provisioning.models.connection import Connection
+from provisioning.scim.metadata.catalogue import ENTERPRISE_SCHEMA, ENTERPRISE_URN, USER
 from provisioning.systems import MOST_GRACE
 from provisioning.tokens import TokenMay
 
@@ -55,6 +58,83 @@ class PolicyForm(ReasonForm):
         max_value=MOST_GRACE,
     )
     field_order = ("policy", "grace_hours", "reason")
+
+
+def by_value() -> list[tuple[str, str]]:
+    """The attributes by a value of which an account can end: single and simple, and kept of what arrives."""
+    known = [(a, a.name) for a in USER.core] + [(a, f"{ENTERPRISE_URN}:{a.name}") for a in ENTERPRISE_SCHEMA.attributes]
+    return [
+        ("", _("none")),
+        *(
+            (path, attribute.name)
+            for attribute, path in known
+            if attribute.kind in {"string", "boolean"} and not attribute.multi_valued and attribute.stored
+            if attribute.mutability == "readWrite" and path.casefold() not in NOT_BY_VALUE
+        ),
+    ]
+
+
+class RuleForm(ReasonForm):
+    """What a system's word is worth for one field. A value that ends somebody now is confirmed by their number."""
+
+    kind = forms.ChoiceField(label=gettext_lazy("From now on"), choices=RuleKind.choices, widget=forms.RadioSelect)
+    field = forms.ChoiceField(
+        label=gettext_lazy("Attribute"),
+        help_text=gettext_lazy(
+            "Only for a value of an attribute. What is in no schema of ours is not taken in: let the provider map it to "
+            "one of these, such as userType."
+        ),
+        choices=by_value,
+        required=False,
+    )
+    values = forms.CharField(
+        label=gettext_lazy("Values, or names of groups"),
+        help_text=gettext_lazy("One on each line; in any case. Only for the rules by which an account ends."),
+        max_length=20_000,
+        required=False,
+        validators=[plain],
+        widget=forms.Textarea(attrs={"rows": 3, "spellcheck": "false"}),
+    )
+    typed = forms.CharField(
+        label=gettext_lazy("How many accounts end by it"),
+        help_text=gettext_lazy("Needed only where accounts that are on have such a value now: the form says how many."),
+        max_length=12,
+        required=False,
+        widget=forms.TextInput(attrs={"autocomplete": "off", "inputmode": "numeric"}),
+    )
+    field_order = ("kind", "field", "values", "typed", "reason")
+
+    def __init__(self, *args: Any, ended_by: Callable[[str, list[str]], int], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.ended_by = ended_by
+
+    def clean_values(self) -> list[str]:
+        """The lines that say something."""
+        return [line.strip() for line in str(self.cleaned_data["values"]).splitlines() if line.strip()]
+
+    def clean(self) -> dict[str, Any]:
+        """Ask for what the kind needs, and for the number of those who end."""
+        cleaned: dict[str, Any] = super().clean() or self.cleaned_data
+        kind, field, values = cleaned.get("kind"), cleaned.get("field", "").strip(), cleaned.get("values", [])
+        if kind == RuleKind.ATTRIBUTE_ENDS and not field:
+            self.add_error("field", _("Name the attribute."))
+        if kind in {RuleKind.ATTRIBUTE_ENDS, RuleKind.GROUP_ENDS} and not values:
+            self.add_error("values", _("Write at least one."))
+        if kind == RuleKind.ATTRIBUTE_ENDS and not self.errors:
+            ending = self.ended_by(field, values)
+            if ending and cleaned.get("typed", "").strip() != str(ending):
+                self.add_error(
+                    "typed",
+                    ngettext(
+                        "%(n)d account that is on has such a value now, and ends when the system says so again. "
+                        "Type %(n)d to go on.",
+                        "%(n)d accounts that are on have such a value now, and end when the system says so again. "
+                        "Type %(n)d to go on.",
+                        ending,
+                    )
+                    % {"n": ending},
+                )
+        return cleaned
 
 
 class UntilForm(ReasonForm):

@@ -9,7 +9,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib import messages
-from django.db.models import Q
 from django.http import HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
@@ -20,7 +19,7 @@ from accounts.models.exception import ExceptionKind
 from accounts.models.system import ReactivationPolicy, System, SystemAdministrator, SystemKind
 from accounts.rules import Word
 from governance import freshness
-from governance.admin import tokens
+from governance.admin import system_rules, tokens
 from governance.admin.once import answer, once
 from governance.admin.people import names_of
 from governance.admin.system_forms import ConnectionForm, PolicyForm, SystemForm, changes_of
@@ -30,7 +29,6 @@ from governance.pages import Ask, NumberedForm, PageRequest, ask, page, window
 from provisioning import connections as connection_door
 from provisioning import reconciliation
 from provisioning import systems as door
-from provisioning.models.authority import FieldAuthority
 from provisioning.models.connection import Connection
 from provisioning.models.run import Run
 from provisioning.models.shadow import Shadow
@@ -39,8 +37,9 @@ from provisioning.models.shadow import Shadow
 _WORST_FIRST = (freshness.Word.NOT_MEASURED, freshness.Word.DIFFERS, freshness.Word.EQUAL)
 _RUNS = 5
 
-# The views of tokens are views of a system's page, and are addressed as such.
+# The views of tokens and rules are views of a system's page, and are addressed as such.
 token, token_rotate, token_end = tokens.token, tokens.token_rotate, tokens.token_end
+rule_new, rule_end = system_rules.new, system_rules.end
 
 
 @page(Word.ROLL_READ)
@@ -65,14 +64,6 @@ def systems(request: PageRequest) -> HttpResponse:
             "differ": sum(m.word == freshness.Word.DIFFERS for m in measured),
         },
     )
-
-
-def _authorities(system: System) -> list[tuple[FieldAuthority, str]]:
-    rows = FieldAuthority.objects.filter(Q(system=system) | Q(system__isnull=True))
-    return [
-        (rule, ", ".join(str(v) for v in rule.status_values))
-        for rule in rows.order_by("resource_type", "field", "direction", "system")
-    ]
 
 
 def _people(system: System, *, at: datetime) -> tuple[list[tuple[str, SystemAdministrator]], list[str]]:
@@ -123,7 +114,7 @@ def system(request: PageRequest, pk: UUID) -> HttpResponse:
             "steps": [] if show or all(done for _step, done in steps) else steps,
             "show": show.value,
             "choices": LABELS,
-            "authorities": _authorities(found),
+            "authorities": system_rules.lines(found),
             "exception": exceptions.live(kind=ExceptionKind.REACTIVATION, system=found.pk, at=request.at),
             "needs_exception": found.reactivation_policy != ReactivationPolicy.APPROVAL,
             "administrators": administrators,

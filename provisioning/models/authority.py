@@ -1,5 +1,7 @@
 """Who has the last word about a field, in each direction, and what an account's status is derived from."""
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -38,7 +40,12 @@ class FieldAuthority(TenantOwned):
 
     With `status_from`, the field also decides the status: an attribute whose value is in `status_values` (compared
     without case), or the loss of membership in the group named by `status_values`, means the account has ended.
+    A rule never changes what it says: another is made in its place.
     """
+
+    frozen: ClassVar = (
+        "system", "resource_type", "field", "direction", "authority", "status_from", "status_values",
+    )  # fmt: skip
 
     system = TenantForeignKey(System, null=True, blank=True, related_name="field_authorities")
     resource_type = models.CharField(max_length=16, default="User")
@@ -47,6 +54,7 @@ class FieldAuthority(TenantOwned):
     authority = models.CharField(max_length=16, choices=Authority.choices)
     status_from = models.CharField(max_length=16, choices=StatusSource.choices, blank=True, default="")
     status_values = models.JSONField(default=list, blank=True)
+    ended_at = models.DateTimeField(null=True, blank=True)
 
     history = track()
 
@@ -64,6 +72,7 @@ class FieldAuthority(TenantOwned):
             ),
             models.UniqueConstraint(
                 fields=["tenant", "system", "resource_type", "field", "direction"],
+                condition=Q(ended_at__isnull=True),
                 nulls_distinct=False,
                 name="provisioning_authority_once",
             ),

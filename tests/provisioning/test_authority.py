@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from provisioning import authority
-from provisioning.authority import StatusWord
+from accounts.models import Identity
+from audit.models import JournalEntry
+from audit.scope import scope
+from provisioning import authority, systems
+from provisioning.authority import RuleKind, StatusWord
 from provisioning.models.authority import FieldAuthority
-from tests.conftest import AT
+from tests.conftest import AT, a_cause
 from tests.factories import governance as make
+from tests.factories import intakes
 
 if TYPE_CHECKING:
     from accounts.models import System, Tenant
@@ -135,3 +140,142 @@ def test_the_rules_of_many_systems_are_one_query(
         system.pk: ["a", "c"], other.pk: ["b", "c"],
     }  # fmt: skip
     assert [r.field for r in authority.rules_for(system)] == ["a", "c"]
+
+
+# -- rules are made and ended
+
+
+@pytest.fixture
+def somebody(because: Cause) -> Identity:
+    return Identity.objects.create(made_at=AT)
+
+
+def made(system: System, kind: RuleKind, **values: Any) -> FieldAuthority:
+    return authority.make_rule(**{"system": system, "kind": kind, "reason": "CHG-7", "at": AT} | values)
+
+
+def said() -> list[tuple[str, str]]:
+    rules = JournalEntry.objects.filter(event__startswith="system.rule")
+    return list(rules.order_by("id").values_list("event", "sentence"))
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "shape"),
+    [
+        (
+            RuleKind.ATTRIBUTE_ENDS, {"field": " employmentStatus ", "values": ["left", " retired", "left", ""]},
+            ("User", "employmentStatus", "reduces", "authoritative", "attribute", ["left", "retired"]),
+        ),
+        (
+            RuleKind.GROUP_ENDS, {"values": ["Staff"], "field": "ignored"},
+            ("Group", "members", "reduces", "authoritative", "group", ["Staff"]),
+        ),
+        (RuleKind.ACTIVE_NOTED, {"values": ["ignored"]}, ("User", "active", "expands", "advisory", "", [])),
+        (RuleKind.MEMBERS_NOTED, {}, ("Group", "members", "expands", "advisory", "", [])),
+    ],
+)  # fmt: skip
+def test_each_kind_of_rule_is_made_as_what_reads_it_understands(
+    system: System, kind: RuleKind, given: dict[str, Any], shape: tuple[Any, ...]
+) -> None:
+    rule = made(system, kind, **given)
+    assert (
+        rule.resource_type, rule.field, rule.direction, rule.authority, rule.status_from, rule.status_values,
+    ) == shape  # fmt: skip
+    assert authority.rules_for(system) == [rule]
+    assert {k.value for k in RuleKind} == set(authority._ACTS)
+
+
+def test_what_was_made_counts(system: System) -> None:
+    made(system, RuleKind.ATTRIBUTE_ENDS, field="title", values=["Left"])
+    made(system, RuleKind.GROUP_ENDS, values=["Staff"])
+    made(system, RuleKind.ACTIVE_NOTED)
+    made(system, RuleKind.MEMBERS_NOTED)
+    rules = authority.rules_for(system)
+    assert status(True, *rules, title="left") == StatusWord(active=False, because="title is left")
+    assert status(True, *rules) == StatusWord(active=None, because="active is advisory here")
+    assert authority.status_groups(system=system) == {"staff"}
+    assert authority.expanding_members_allowed(system=system) is False
+
+
+def test_a_rule_takes_the_place_of_the_one_before_and_the_same_again_writes_nothing(system: System) -> None:
+    first = made(system, RuleKind.ATTRIBUTE_ENDS, field="title", values=["left"])
+    again = made(system, RuleKind.ATTRIBUTE_ENDS, field="Title", values=["left", "gone"], reason="CHG-8")
+    first.refresh_from_db()
+    assert (first.ended_at, first.status_values) == (AT, ["left"])
+    made(system, RuleKind.ATTRIBUTE_ENDS, field="Title", values=["left", "gone"], reason="CHG-9")
+    assert authority.rules_for(system) == [again]
+    assert said() == [
+        ("system.rule_made", "a test: Okta: rule: an account ends when title is one of: left. CHG-7"),
+        (
+            "system.rule_made",
+            (
+                "a test: Okta: rule: an account ends when Title is one of: left, gone"
+                " (before: an account ends when title is one of: left). CHG-8"
+            ),
+        ),
+    ]
+
+
+def test_an_ended_rule_counts_no_longer_and_its_history_stays(system: System) -> None:
+    rule = made(system, RuleKind.ACTIVE_NOTED)
+    for _twice in range(2):
+        authority.end_rule(system=system, rule=rule, reason="CHG-9", at=AT)
+    assert authority.rules_for(system) == []
+    assert said()[1:] == [
+        ("system.rule_ended", "a test: Okta: no rule any more: active expands access: is noted. CHG-9")
+    ]
+    assert list(FieldAuthority.history.order_by("history_id").values_list("history_type", flat=True)) == ["+", "~"]
+
+
+def test_who_makes_or_ends_a_rule_counts_as_having_asked_for_thirty_days(system: System, somebody: Identity) -> None:
+    with scope(tenant=system.tenant_id, cause=a_cause(identity_id=somebody.pk)):
+        rule = made(system, RuleKind.ACTIVE_NOTED)
+        assert systems.requesters(system=system, at=AT) == {somebody.pk}
+    later = AT + dt.timedelta(days=31)
+    assert systems.requesters(system=system, at=later) == set()
+    with scope(tenant=system.tenant_id, cause=a_cause(identity_id=somebody.pk)):
+        authority.end_rule(system=system, rule=rule, reason="CHG-9", at=later)
+    assert systems.requesters(system=system, at=later) == {somebody.pk}
+
+
+@pytest.mark.parametrize(
+    ("field", "values", "problem"),
+    [
+        ("two words", ["x"], "two words is no path of an attribute"),
+        ("", ["x"], "is no path"),
+        ("a.b.c", ["x"], "is no path"),
+        ("emails[primary eq true].value", ["x"], "is no path"),
+        ("x" * 201, ["x"], "is no path"),
+        ("userName", ["x"], "Nobody can end by a value of userName"),
+        ("ACTIVE", ["false"], "Nobody can end by a value of ACTIVE"),
+        ("title", [" ", ""], "at least one value"),
+        ("title", ["x" * 257], "at most 256 characters"),
+        ("title", [str(n) for n in range(101)], "At most 100 values"),
+    ],
+)
+def test_what_can_be_no_rule_is_refused_and_writes_nothing(
+    system: System, field: str, values: list[str], problem: str
+) -> None:
+    with pytest.raises(systems.BadSystem, match=problem):
+        made(system, RuleKind.ATTRIBUTE_ENDS, field=field, values=values)
+    assert (FieldAuthority.objects.count(), said()) == (0, [])
+
+
+def test_an_ended_system_gets_no_rule_and_loses_none(system: System) -> None:
+    rule = made(system, RuleKind.ACTIVE_NOTED)
+    systems.end_system(system=system, reason="gone", at=AT)
+    with pytest.raises(systems.BadSystem, match="has ended"):
+        made(system, RuleKind.MEMBERS_NOTED)
+    with pytest.raises(systems.BadSystem, match="has ended"):
+        authority.end_rule(system=system, rule=rule, reason="x", at=AT)
+    assert authority.rules_for(system) == [rule]
+
+
+def test_those_who_would_end_are_counted_by_the_systems_last_word(tenant: Tenant, system: System) -> None:
+    other = make.a_system(tenant, "Entra", at=AT)
+    for name, title, of in (("ada", "Left", system), ("bo", "left ", system), ("cy", "here", system), ("di", "left", other)):  # fmt: skip
+        intakes.create(of, AT, name, document={"title": title})
+    gone = intakes.create(system, AT, "ed", document={"title": "left"}).shadow
+    intakes.change(gone, AT, "ed", document={"title": "left"}, active=False)
+    assert authority.ended_by(system=system, field="TITLE", values=["LEFT"]) == 2
+    assert authority.ended_by(system=system, field="title", values=["nobody"]) == 0
