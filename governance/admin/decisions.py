@@ -1,17 +1,23 @@
 """What waits for people: plans with their questions, and the answers."""
 
+from collections.abc import Sequence
+from datetime import date, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from django import forms
-from django.http import HttpResponse, HttpResponseRedirect
+from django.http import FileResponse, HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy, ngettext
 
+from accounts import lifecycle
+from accounts.models.account import Account
 from accounts.rules import Refused, Word
 from governance import approvals as door
-from governance.models.approval import Answer, Approval, ApprovalState
+from governance.admin import plan_facts
+from governance.models.approval import Answer, Approval, ApprovalKind, ApprovalState
 from governance.pages import (
     Ask,
     NumberedForm,
@@ -20,17 +26,22 @@ from governance.pages import (
     ask,
     asked_id,
     chosen,
+    end_of_day,
     page,
     said_facts,
     window,
 )
 from governance.rules import may_answer
-from provisioning.models.plan import Plan, PlanKind, PlanState
+from provisioning.expiries import new_expiry
+from provisioning.models.plan import ChangeAct, Plan, PlanKind, PlannedChange, PlanState
 from provisioning.plans import PlanChanged
 from provisioning.states import PLAN_LIVE, PLAN_WAITS
 
-# Facts that the page shows in their own place, from the plan itself.
-SHOWN_ELSEWHERE = frozenset({"sample", "run", "because", "asked_by", "asked_at", "system", "hash", "limits"})
+# Facts that a page shows in their own place, or that mean nothing to a person.
+SHOWN_ELSEWHERE = frozenset({
+    "sample", "run", "because", "asked_by", "asked_at", "system", "hash", "limits", "asked_by_identity", "exchange",
+    "acts", "groups", "repeats",
+})  # fmt: skip
 
 
 class AnswerForm(ReasonForm):
@@ -41,6 +52,37 @@ class AnswerForm(ReasonForm):
 
 class NumberedAnswer(NumberedForm, AnswerForm):
     """The same with the number typed, for what is over the brake."""
+
+
+class ReturnAnswer(AnswerForm):
+    """The same with the day on which what comes back ends again: the nearest that anybody sets counts."""
+
+    expires = forms.DateField(label=gettext_lazy("It ends on"), widget=forms.DateInput(attrs={"type": "date"}))
+    field_order = ("expires", "reason", "seen")
+
+    def __init__(self, *args: Any, account: Account, at: datetime, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.at, self.zone = at, account.tenant.zone
+        self.longest = at + (timedelta(days=account.tenant.nhi_days) if account.is_nhi else lifecycle.LONGEST)
+        field = self.fields["expires"]
+        field.required = account.is_nhi
+        last = self.longest.astimezone(self.zone).date()
+        field.help_text = (
+            _("At the latest %(day)s. Of two people's days, the nearer counts.") if account.is_nhi
+            else _("At the latest %(day)s. Empty: a person has no end. Of two people's days, the nearer counts.")
+        ) % {"day": f"{last:%Y-%m-%d}"}  # fmt: skip
+
+    def clean_expires(self) -> datetime | None:
+        """The end of the typed day, or the longest allowed on its last day. Refuses others."""
+        typed: date | None = self.cleaned_data["expires"]
+        if typed is None:
+            return None
+        if typed > self.longest.astimezone(self.zone).date():
+            raise forms.ValidationError(_("Choose an earlier day: every end is looked at again."))
+        until = min(end_of_day(typed, zone=self.zone), self.longest)
+        if until <= self.at:
+            raise forms.ValidationError(_("Choose a day that lies ahead."))
+        return until
 
 
 @page(Word.ROLL_READ)
@@ -60,7 +102,7 @@ def _heading(plan: Plan, count: int) -> tuple[str, str]:
     if plan.kind == PlanKind.REACTIVATION and plan.account is not None:
         return (
             _("May %(name)s come back?") % {"name": plan.account.user_name},
-            _("Silence means no.") if plan.state in PLAN_WAITS else plan.ended_because,
+            plan.ended_because,
         )
     if plan.state == PlanState.TRIPPED:
         return (
@@ -73,12 +115,16 @@ def _heading(plan: Plan, count: int) -> tuple[str, str]:
 @page(Word.ROLL_READ)
 def plan(request: PageRequest, pk: UUID) -> HttpResponse:
     """One plan: what it would write, why it waits, who answered."""
-    found = get_object_or_404(Plan.objects.select_related("system", "account"), pk=pk)
+    found = get_object_or_404(Plan.objects.select_related("system", "account__tenant", "run"), pk=pk)
     approval = Approval.objects.filter(plan_id=found.pk).order_by("-asked_at").first()
     answers = list(Answer.objects.filter(approval=approval).select_related("user")) if approval else []
     count = found.changes.count()
-    heading, answer = _heading(found, count)
-    yes = sum(a.is_yes for a in answers)
+    heading, sentence = _heading(found, count)
+    act, group = chosen(request, "act", ChangeAct.choices), asked_id(request, "group")
+    result = chosen(request, "result", PlannedChange.Result.choices)
+    rows = plan_facts.chosen_changes(found, act=act, group=group, result=result)
+    is_waiting = found.state in PLAN_WAITS
+    is_return = found.kind == PlanKind.REACTIVATION
     return render(
         request,
         "pages/plan.html",
@@ -86,17 +132,39 @@ def plan(request: PageRequest, pk: UUID) -> HttpResponse:
             "plan": found,
             "approval": approval,
             "answers": answers,
-            "yes": yes,
-            "yes_label": _("Approve") if not yes else _("Approve as the second person"),
+            "yes": sum(a.is_yes for a in answers),
+            "yes_label": _yes_label(request, answers),
             "ruling": may_answer(request.user, approval, at=request.at) if approval else None,
-            "is_waiting": found.state in PLAN_WAITS,
-            "facts": said_facts(approval.facts, besides=SHOWN_ELSEWHERE) if approval else [],
+            "not_they": plan_facts.not_they(approval, at=request.at) if approval and is_waiting else [],
+            "is_waiting": is_waiting,
+            "is_return": is_return,
+            "back": plan_facts.of_return(found, approval) if is_return else {},
+            "smell": plan_facts.smell(found),
+            "parts": plan_facts.parts(found, chosen=(act, group)) if not is_return else [],
+            "is_filtered": bool(act or group or result),
+            "results": PlannedChange.Result.choices,
+            "result": result,
             "heading": heading,
-            "answer": answer,
+            "sentence": sentence,
             "change_count": count,
-            "window": window(request, found.changes.order_by("position")),
+            "window": window(request, rows.select_related("group")),
         },
     )
+
+
+def _yes_label(request: PageRequest, answers: Sequence[Answer]) -> str:
+    said_yes = [a for a in answers if a.is_yes]
+    if any(a.user_id == request.user.pk for a in said_yes):
+        return _("Waiting for a second person")
+    return _("Approve as the second person") if said_yes else _("Approve")
+
+
+@page(Word.ROLL_READ)
+def plan_csv(request: PageRequest, pk: UUID) -> FileResponse:  # noqa: ARG001  a view's signature
+    """Every change of a plan as a CSV file."""
+    found = get_object_or_404(Plan, pk=pk)
+    file = plan_facts.as_csv(found.changes.order_by("position"))
+    return FileResponse(file, as_attachment=True, filename=f"plan-{found.pk}.csv", content_type="text/csv")
 
 
 @page(Word.ROLL_READ)
@@ -145,7 +213,7 @@ def _answer(request: PageRequest, pk: UUID, *, is_yes: bool) -> HttpResponse:
     def do(cleaned: dict[str, Any]) -> str:
         door.answer(
             approval=found, user=request.user, is_yes=is_yes, reason=cleaned["reason"], at=request.at,
-            seen=cleaned["seen"],
+            seen=cleaned["seen"], expires_at=cleaned.get("expires"),
         )  # fmt: skip
         found.refresh_from_db()
         if not is_yes:
@@ -160,12 +228,15 @@ def _answer(request: PageRequest, pk: UUID, *, is_yes: bool) -> HttpResponse:
         title=found.title,
         button=_approve_label(count) if is_yes else _("Reject"),
         keep=back,
-        facts=said_facts(found.facts, besides=SHOWN_ELSEWHERE),
+        # What a plan is about stands on its own page, from which one comes here.
+        facts=[] if about else said_facts(found.facts, besides=SHOWN_ELSEWHERE),
         consequences=[
-            _("%(needs)d people must say yes; you answer once.") % {"needs": found.needs},
+            ngettext("One person must say yes.", "%(needs)d people must say yes; you answer once.", found.needs)
+            % {"needs": found.needs},
             _("It begins with the last yes, and is carried out in batches.")
             if many
             else _("It is carried out with the last yes, at once."),
+            *_comes_back(found),
         ]
         if is_yes
         else [_("One no is enough: it is not done.")],
@@ -174,9 +245,25 @@ def _answer(request: PageRequest, pk: UUID, *, is_yes: bool) -> HttpResponse:
     )
     refusals = (door.Stale, door.BadAnswer, PlanChanged, Refused)
     seen = {"seen": door.version(found)}
+    if is_yes and found.kind == ApprovalKind.REACTIVATION and found.account is not None:
+        return ask(
+            request, asked, do=do, form_class=ReturnAnswer, refusals=refusals, account=found.account, at=request.at,
+            initial=seen | _usual_end(found.account, at=request.at),
+        )  # fmt: skip
     if many:
         return ask(request, asked, do=do, form_class=NumberedAnswer, refusals=refusals, expected=count, initial=seen)
     return ask(request, asked, do=do, form_class=AnswerForm, refusals=refusals, initial=seen)
+
+
+def _comes_back(approval: Approval) -> list[str]:
+    """What else a return gives, beside the account itself."""
+    groups = [str(one["group"]) for one in approval.facts.get("comes_back", [])]
+    return [_("It is in these groups again: %(groups)s.") % {"groups": ", ".join(groups)}] if groups else []
+
+
+def _usual_end(account: Account, *, at: datetime) -> dict[str, date]:
+    end = new_expiry(account, at=at)
+    return {} if end is None else {"expires": end.astimezone(account.tenant.zone).date()}
 
 
 @page(Word.ROLL_READ)

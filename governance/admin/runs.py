@@ -74,7 +74,8 @@ class Counted:
     url: str = ""
 
 
-def _proofs(run: Run, found: Sequence[SnapshotProof]) -> list[Proof]:
+def proofs_of(run: Run, found: Sequence[SnapshotProof]) -> list[Proof]:
+    """The proofs that a reading was whole, in the order of the page, and what went wrong on our side."""
     known = {proof.word: proof for proof in found}
     rows = []
     for word, name in PROOFS:
@@ -178,7 +179,7 @@ def run(request: PageRequest, pk: UUID) -> HttpResponse:
         "snapshot": snapshot,
         "read": read(found),
         "pages": snapshot.pages if snapshot else 0,
-        "proofs": _proofs(found, proofs),
+        "proofs": proofs_of(found, proofs),
         "broken": [str(name) for word, name in PROOFS if any(p.word == word and not p.holds for p in proofs)],
         "steps": _steps(found) if found.state not in _UNENDED else [],
         "differences": differences(found, complete=complete),

@@ -22,6 +22,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("findings/<uuid:pk>/false/", findings.call_false, name="finding-false"),
     path("plans/", decisions.plans, name="plans"),
     path("plans/<uuid:pk>/", decisions.plan, name="plan"),
+    path("plans/<uuid:pk>/changes.csv", decisions.plan_csv, name="plan-csv"),
     path("approvals/", decisions.approvals, name="approvals"),
     path("approvals/<uuid:pk>/", decisions.approval, name="approval"),
     path("approvals/<uuid:pk>/yes/", decisions.yes, name="approval-yes"),

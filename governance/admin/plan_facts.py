@@ -1,0 +1,173 @@
+"""What stands on the page of a plan: why it waits, who is concerned by it, what it would change."""
+
+import csv
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from io import TextIOWrapper
+from tempfile import SpooledTemporaryFile
+from typing import IO, Any, cast
+from uuid import UUID
+
+from django.db.models import Count, Q, QuerySet
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models.system import System
+from governance import facts
+from governance.admin.people import names_of
+from governance.admin.runs import Proof, proofs_of
+from governance.models.approval import Approval
+from governance.rules import bars
+from provisioning.models.exchange import Exchange
+from provisioning.models.plan import ChangeAct, Plan, PlannedChange
+from provisioning.models.run import Run, RunState
+from provisioning.models.snapshot import SnapshotProof
+
+# Readings of the past that a stopped plan is compared with.
+BEFORE = 30
+# Causes of a shrink that have a line of their own.
+PARTS = 20
+# What of a CSV file is held in memory; more of it is on disk.
+IN_MEMORY = 1 << 20
+
+
+# -- may it come back?
+
+
+def _instant(text: Any) -> datetime | None:
+    return datetime.fromisoformat(text) if isinstance(text, str) and text else None
+
+
+def _since(said: Mapping[str, Any]) -> list[str]:
+    gone, ended = said.get("owners_gone", []), said.get("groups_ended", [])
+    return [
+        *(_("its owner %(name)s is gone") % {"name": name} for name in gone),
+        *(_("the group %(name)s has ended") % {"name": name} for name in ended),
+    ]
+
+
+def of_return(plan: Plan, approval: Approval | None) -> dict[str, Any]:
+    """The facts of "may it come back?": as they were when it was asked; before anybody was asked, as they are now."""
+    if plan.account is None:
+        return {}
+    said: Mapping[str, Any] = approval.facts if approval else facts.of_return(plan, plan.account)
+    ended, since, risk = said.get("ended", {}), said.get("since", {}), said.get("risk", {})
+    findings = since.get("findings", [])
+    return {
+        "asked": Exchange.objects.filter(pk=plan.exchange_id).first() if plan.exchange_id else None,
+        "ended_at": _instant(ended.get("at")),
+        "ended_because": ended.get("because", ""),
+        "since": _since(since),
+        "findings": findings,
+        "more_findings": max(int(since.get("findings_count", 0)) - len(findings), 0),
+        "last_used_at": _instant(risk.get("last_used_at")),
+        "privileged": bool(risk.get("privileged")),
+        "name_reused": bool(risk.get("name_reused")),
+        "environment": risk.get("environment", ""),
+        "needs_owner": bool(said.get("needs_owner")),
+        "owners": said.get("owners", []),
+        "offered_to": said.get("offered_to", []),
+        "comes_back": said.get("comes_back", []),
+        "stays_gone": said.get("stays_gone", []),
+    }
+
+
+def not_they(approval: Approval, *, at: datetime) -> list[str]:
+    """The names of those who can't answer, since they asked or are concerned."""
+    return sorted(set(names_of(bars(approval, at=at)).values()))
+
+
+# -- why the brake stopped it
+
+
+@dataclass(frozen=True)
+class Part:
+    """One part of what would shrink: a kind of change, and of which group, with the address of its changes."""
+
+    label: str
+    count: int
+    url: str
+    is_chosen: bool
+
+
+def _part_label(act: str, group: str | None) -> str:
+    return f"{ChangeAct(act).label}: {group}" if group else str(ChangeAct(act).label)
+
+
+def parts(plan: Plan, *, chosen: tuple[str, UUID | None]) -> list[Part]:
+    """Who shrank: the changes by kind and group, the most first. One query."""
+    rows = (
+        plan.changes.order_by()
+        .values("act", "group_id", "group__display_name")
+        .annotate(n=Count("pk"))
+        .order_by("-n", "act", "group__display_name")
+    )
+    page = reverse("plan", args=[plan.pk])
+    found = []
+    for row in rows[:PARTS]:
+        group: UUID | None = row["group_id"]
+        url = f"{page}?act={row['act']}" + (f"&group={group}" if group is not None else "")
+        is_chosen = chosen == (row["act"], group)
+        found.append(Part(_part_label(row["act"], row["group__display_name"]), row["n"], url, is_chosen))
+    return found
+
+
+def chosen_changes(plan: Plan, *, act: str, group: UUID | None, result: str) -> QuerySet[PlannedChange]:
+    """The changes that a filter asks for, in their order."""
+    wanted = Q()
+    if act:
+        wanted &= Q(act=act)
+    if group is not None:
+        wanted &= Q(group=group)
+    if result:
+        wanted &= Q(result=result)
+    return plan.changes.filter(wanted).order_by("position")
+
+
+def smell(plan: Plan) -> list[Proof]:
+    """Whether the reading behind it can be believed: its proofs, and what readings before it wanted."""
+    run = plan.run
+    if run is None:
+        return []
+    found = list(SnapshotProof.objects.filter(snapshot__run=run))
+    return [*proofs_of(run, found), _usual(plan.system, run)]
+
+
+def _usual(system: System, run: Run) -> Proof:
+    before = Run.objects.filter(system=system, state=RunState.CLOSED, started_at__lt=run.started_at)
+    counts = [
+        int(one.get("wanted", 0)) for one in before.order_by("-started_at").values_list("counts", flat=True)[:BEFORE]
+    ]
+    name = ngettext("the reading before it", "the %(n)d readings before it", len(counts)) % {"n": len(counts)}
+    if not counts:
+        return Proof("?", _("unknown"), _("readings before it"), _("none was complete: nothing says what is usual"))
+    low, high = min(counts), max(counts)
+    wanted = str(low) if low == high else _("%(low)d to %(high)d") % {"low": low, "high": high}
+    return Proof("=", _("known"), name, _("wanted %(n)s changes each") % {"n": wanted})
+
+
+# -- every change, as a file
+
+
+def _cell(text: str) -> str:
+    # A spreadsheet takes a cell that begins so for a formula (CWE-1236).
+    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
+
+
+def as_csv(changes: QuerySet[PlannedChange]) -> IO[bytes]:
+    """The changes as a CSV file (RFC 4180), read row by row; open, at its beginning."""
+    file = cast("IO[bytes]", SpooledTemporaryFile(IN_MEMORY))  # noqa: SIM115  whoever sends it closes it
+    text = TextIOWrapper(file, encoding="utf-8", newline="")
+    lines = csv.writer(text)
+    lines.writerow(["position", "act", "what", "group", "privileged", "result", "detail", "account_id"])
+    for one in changes.select_related("group").iterator(chunk_size=1_000):
+        group = one.group.display_name if one.group is not None else ""
+        lines.writerow([
+            one.position, one.act, _cell(one.label), _cell(group), "yes" if one.is_privileged else "no", one.result,
+            _cell(one.detail), one.account_id or "",
+        ])  # fmt: skip
+    text.detach()
+    file.seek(0)
+    return file
