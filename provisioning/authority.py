@@ -205,7 +205,9 @@ def in_words(rule: FieldAuthority) -> str:
         return _("an account ends when %(field)s is one of: %(values)s") % {"field": rule.field, "values": values}
     if rule.status_from == StatusSource.GROUP:
         return _("an account ends when it leaves one of: %(values)s") % {"values": values}
-    return str(rule)
+    same = (kind for kind, acts in _ACTS.items() if all(getattr(rule, name) == value for name, value in acts.items()))
+    kind = next(same, None)
+    return str(rule) if kind is None else str(RuleKind(kind).label)
 
 
 def make_rule(

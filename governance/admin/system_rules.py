@@ -19,9 +19,9 @@ from provisioning.models.authority import FieldAuthority
 
 
 def lines(system: System) -> list[tuple[FieldAuthority, str]]:
-    """The rules that count for a system, with their values in words: its own, and those for every system."""
+    """The rules that count for a system, each in words: its own, and those for every system."""
     rules = sorted(authority.rules_for(system), key=lambda r: (r.resource_type, r.field, r.direction, not r.system_id))
-    return [(rule, ", ".join(str(value) for value in rule.status_values)) for rule in rules]
+    return [(rule, authority.in_words(rule)) for rule in rules]
 
 
 @page(Word.SYSTEM_MANAGE)

@@ -75,7 +75,7 @@ def test_a_rule_made_on_the_page_ends_an_account_in_the_request_that_says_so(
     made = idp.post("/Users", a_scim_user("ada@example.com") | {"title": "Engineer"})
     answer = admin.post(world.url("system-rule-new"), form(), follow=True)
     assert "A rule counts for Okta from now on: an account ends when title is one of: left, gone." in text_of(answer)
-    assert "User title reduces access takes effect an attribute: left, gone End the rule of title" in text_of(answer)
+    assert "an account ends when title is one of: left, gone End the rule of title" in text_of(answer)
 
     patch = {"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"]}
     operation = {"op": "replace", "path": "title", "value": "Left"}

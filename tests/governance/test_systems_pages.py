@@ -596,9 +596,8 @@ def test_the_rules_of_its_fields_are_listed(admin: Client, world: World) -> None
             tenant=world.tenant, field="title", direction=Direction.EXPANDS, authority=Authority.ADVISORY
         )
     shown = text_of(admin.get(world.url("system")))
-    assert "User employmentStatus reduces access takes effect an attribute: left, retired" in shown
-    assert "User title every system gives" not in shown
-    assert "User title every system expands access is noted" in shown
+    assert "an account ends when employmentStatus is one of: left, retired End the rule of employmentStatus" in shown
+    assert "title expands access: is noted every system Make a rule" in shown
 
 
 # -- lists

@@ -222,7 +222,7 @@ def test_an_ended_rule_counts_no_longer_and_its_history_stays(system: System) ->
         authority.end_rule(system=system, rule=rule, reason="CHG-9", at=AT)
     assert authority.rules_for(system) == []
     assert said()[1:] == [
-        ("system.rule_ended", "a test: Okta: no rule any more: active expands access: is noted. CHG-9")
+        ("system.rule_ended", "a test: Okta: no rule any more: “active: true” is noted, and gives nothing. CHG-9")
     ]
     assert list(FieldAuthority.history.order_by("history_id").values_list("history_type", flat=True)) == ["+", "~"]
 
