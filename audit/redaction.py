@@ -1,5 +1,6 @@
 """What never enters a row, a log line or a page."""
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,6 +24,17 @@ _SECRET_PAIR = re.compile(
     re.IGNORECASE,
 )
 _USER_INFO = re.compile(r"(://[^\s/:@]{1,200}:)[^\s/@]{1,200}(?=@)")
+# Parts of an address that are ours, or a key of a row: words, a page's number, a uuid. Below /scim/, those of RFC 7644.
+_OURS = re.compile(
+    r"[A-Za-z][A-Za-z_.-]{0,39}|v[0-9]|[0-9]{1,19}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|", re.IGNORECASE
+)
+_SCIM = re.compile(
+    r"scim|v2|Users|Groups|Bulk|Me|Schemas|ResourceTypes|ServiceProviderConfig|\.search|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|",
+    re.IGNORECASE,
+)
+# Where every part is ours: names of files with their digests, and the short name of a tenant.
+_WHOLE = re.compile(r"/static/")
+_TENANT = re.compile(r"/t/[A-Za-z0-9_-]{1,60}(?=/|$)")
 # Members that say of which attribute their sibling `value` is: a PATCH operation's path, a pair's name.
 _NAMING = ("path", "name", "key", "attribute")
 
@@ -37,6 +49,33 @@ def redact_text(text: str) -> str:
     text = _SECRET_VALUE.sub(MASK, text)
     text = _SECRET_PAIR.sub(lambda found: found.group(1) + MASK, text)
     return _USER_INFO.sub(lambda found: found.group(1) + MASK, text)
+
+
+def redact_path(path: str) -> str:
+    """An address without the parts that are neither ours nor a key of a row: one-use links, what was pasted by mistake."""
+    if _WHOLE.match(path):
+        return redact_text(path)
+    tenant = _TENANT.match(path)
+    head = tenant.group() if tenant else ""
+    ours = _SCIM if path.startswith("/scim/") else _OURS
+    parts = path.removeprefix(head).split("/")
+    # What follows the door of a one-use link is the link, whatever it looks like.
+    after_door = ["", *parts[:-1]]
+    kept = [
+        p if ours.fullmatch(p) and (door != "welcome" or not p) else MASK
+        for door, p in zip(after_door, parts, strict=True)
+    ]
+    return redact_text(head + "/".join(kept))
+
+
+class WithoutPaths(logging.Filter):
+    """Redacts the addresses in what Django logs of a request by itself ("Not Found: …")."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Always true: the line stays."""
+        if record.name.startswith("django.") and isinstance(record.args, tuple):
+            record.args = tuple(redact_path(a) if isinstance(a, str) and a.startswith("/") else a for a in record.args)
+        return True
 
 
 def _is_pair_of_secret(value: Mapping[Any, Any]) -> bool:

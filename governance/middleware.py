@@ -25,7 +25,7 @@ from accounts.models.tenant import Tenant
 from accounts.models.user import RoleName, User
 from accounts.rules import ROLES, Refused, Word, roles
 from audit.models import Cause, CauseKind
-from audit.redaction import MASK, redact_text
+from audit.redaction import redact_path, redact_text
 from audit.scope import scope
 
 log = structlog.get_logger("rollcall.web")
@@ -40,9 +40,8 @@ SIGN_IN = ("/login/", "/logout/", "/password/", "/welcome/")
 # What exists inside a tenant alone.
 INSIDE = ("/admin/", "/my/", "/api/")
 _IN_TENANT = re.compile(r"^/t/(?P<slug>[A-Za-z0-9_-]{1,60})(?P<rest>/.*)?$", re.DOTALL)
-# The part of an address that is itself the secret.
-_LINK = re.compile(r"^(/welcome/)[^/]+")
-_REQUEST_ID = re.compile(r"^[A-Za-z0-9._-]{8,64}$")
+# As proxies make them, and too few letters for what somebody might have put there by mistake.
+_REQUEST_ID = re.compile(r"[0-9A-Fa-f-]{8,64}")
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa0-\ud7ff\ue000-\U0010ffff]")
 SUBJECT_LENGTH = ACTOR_LENGTH = 200
 REASON_LENGTH = 4000
@@ -70,8 +69,8 @@ def printable(text: str) -> str:
 
 
 def loggable(path: str) -> str:
-    """A path as it may stand in a log line or a cause: without one-use links, and never longer than a subject."""
-    return redact_text(_LINK.sub(rf"\1{MASK}", printable(path)))[:SUBJECT_LENGTH]
+    """A path as it may stand in a log line or a cause: without what is not ours in it, and never longer than a subject."""
+    return redact_path(printable(path))[:SUBJECT_LENGTH]
 
 
 class RequestLogMiddleware:
@@ -83,7 +82,7 @@ class RequestLogMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         """Answer, then log."""
         asked = request.headers.get("X-Request-Id", "")
-        request_id = asked if _REQUEST_ID.match(asked) else uuid.uuid4().hex
+        request_id = asked if _REQUEST_ID.fullmatch(asked) else uuid.uuid4().hex
         # A quoted cookie can hold a NUL, which no column takes; a cookie of ours never does.
         for name in [name for name, value in request.COOKIES.items() if _UNPRINTABLE.search(value)]:
             del request.COOKIES[name]
@@ -220,7 +219,7 @@ def _sign_in_first(request: HttpRequest, rest: str) -> HttpResponse:
 
 def _outside(request: HttpRequest, rest: str) -> HttpResponse:
     """A global page asked for below a tenant, as an address reversed there is: show it where it lives."""
-    if request.method in SAFE and not rest:
+    if request.method in SAFE and f"{rest}/" in ("/", *INSIDE):
         return HttpResponseRedirect(f"{request.path}/")
     if request.method in SAFE and rest.startswith(SIGN_IN):
         return HttpResponseRedirect(rest)

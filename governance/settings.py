@@ -9,7 +9,7 @@ import structlog
 from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 
-from audit.redaction import redact
+from audit.redaction import WithoutPaths, redact
 from governance import environment
 
 BASE_DIR = Path(__file__).resolve().parent.parent
@@ -291,7 +291,8 @@ LOGGING = {
             ],
         }
     },
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json"}},
+    "filters": {"paths": {"()": WithoutPaths}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "json", "filters": ["paths"]}},
     "root": {"handlers": ["stderr"], "level": os.environ.get("ROLLCALL_LOG_LEVEL", "INFO").upper()},
     "loggers": {
         "django.server": {"level": "WARNING"},

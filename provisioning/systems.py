@@ -67,8 +67,9 @@ def make_system(
         raise BadSystem(_("A system needs a name."))
     _check_grace(grace_hours)
     with transaction.atomic():
-        if System.objects.filter(name=name).exists():
-            raise BadSystem(_("There is a system %(name)s already: choose another name.") % {"name": name})
+        same = System.objects.filter(name__iexact=name).first()
+        if same is not None:
+            raise BadSystem(_("There is a system %(name)s already: choose another name.") % {"name": same.name})
         made: System = System.objects.create(
             tenant_id=tenant_id, name=name, kind=kind, reactivation_policy=policy, grace_hours=grace_hours, made_at=at
         )

@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, quote, unquote, urlsplit
 
 import idna
 
-from provisioning.connectors.addresses import EgressError, Policy, is_loopback
+from provisioning.connectors.addresses import Address, EgressError, Policy, is_loopback, refusal
 
 _DEFAULT_PORTS = {"https": 443, "http": 80}
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
@@ -40,7 +40,10 @@ class Origin:
 
     @classmethod
     def parse(cls, base_url: str, *, policy: Policy) -> Self:
-        """Read and normalise the base URL of a connection. Raises `BadBaseURLError`; does not resolve the name."""
+        """Read and normalise the base URL of a connection. Does not resolve a name.
+
+        Raises `BadBaseURLError`, also for an address, written as one, that may not be reached.
+        """
         if _TREACHEROUS.search(base_url):
             raise BadBaseURLError("The base URL must not contain spaces, control characters or backslashes.")
         if "#" in base_url or "?" in base_url:
@@ -51,8 +54,11 @@ class Origin:
         if "@" in parts.netloc:
             raise BadBaseURLError("The base URL must not contain a user name or password.")
         host = _normal_host(parts.hostname or "")
-        if parts.scheme == "http" and _is_literal_elsewhere(host):
+        literal = _literal(host)
+        if parts.scheme == "http" and literal is not None and not is_loopback(literal):
             raise BadBaseURLError("The base URL must begin with https://, since it leads out of this machine.")
+        if literal is not None and (words := refusal(literal, policy=policy)):
+            raise BadBaseURLError(f"The base URL names {words}, which this installation may not reach.")
         return cls(scheme=parts.scheme, host=host, port=port, path=_normal_path(parts.path))
 
     @property
@@ -170,8 +176,8 @@ def _has_dots(path: str) -> bool:
     return any(segment.partition(";")[0] in {".", ".."} for segment in segments)
 
 
-def _is_literal_elsewhere(host: str) -> bool:
+def _literal(host: str) -> Address | None:
     try:
-        return not is_loopback(ip_address(host))
+        return ip_address(host)
     except ValueError:
-        return False
+        return None

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from audit.redaction import MASK, is_secret_name, redact, redact_text
+from audit.redaction import MASK, WithoutPaths, is_secret_name, redact, redact_path, redact_text
 
 pytestmark = pytest.mark.unit
 
@@ -149,3 +150,38 @@ def test_a_text_of_a_mebibyte_made_to_be_slow_is_done_in_seconds():
 def test_numbers_and_booleans_stay_what_they_are():
     value = {"active": True, "count": 3, "ratio": 0.5, "nothing": None, "list": (1, 2)}
     assert redact(value) == {"active": True, "count": 3, "ratio": 0.5, "nothing": None, "list": [1, 2]}
+
+
+@pytest.mark.parametrize(
+    ("path", "kept"),
+    [
+        ("/", "/"),
+        ("/t/acme-2/admin/accounts/01a20db7-b53d-7416-a328-10d3e826d5df/end/",) * 2,
+        ("/t/acme/admin/plans/01a20db7-b53d-7416-a328-10d3e826d5df/changes.csv",) * 2,
+        ("/t/acme/admin/records/accounts_account/12/history/",) * 2,
+        (f"/t/acme/admin/accounts/{SECRET}/", "/t/acme/admin/accounts/***/"),
+        (f"/{SECRET}/admin", "/***/admin"),
+        ("/welcome/onlyletters/", "/welcome/***/"),
+        ("/welcome/", "/welcome/"),
+        ("/scim/v2/Users/01A20DB7-B53D-7416-A328-10D3E826D5DF",) * 2,
+        ("/scim/v2/Users/.search",) * 2,
+        ("/scim/v2/Users/onlyletters", "/scim/v2/Users/***"),
+        ("/scim/v2/Schemas/urn:acme:hunter2", "/scim/v2/Schemas/***"),
+        ("/static/rollcall.3f2a91.css",) * 2,
+        ("/readyz",) * 2,
+        (f"/t/{'x' * 61}/admin/", "/t/***/admin/"),
+    ],
+)
+def test_an_address_keeps_what_is_ours_and_the_keys_of_rows(path, kept):
+    assert redact_path(path) == kept
+
+
+def test_what_django_logs_of_a_request_has_no_foreign_part_of_its_address():
+    record = logging.LogRecord(
+        "django.request", logging.WARNING, "", 0, "%s: %s", ("Gone", "/welcome/onlyletters/"), None
+    )
+    assert WithoutPaths().filter(record)
+    assert record.getMessage() == "Gone: /welcome/***/"
+    other = logging.LogRecord("rollcall.web", logging.WARNING, "", 0, "%s: %s", ("a", "/welcome/x/"), None)
+    assert WithoutPaths().filter(other)
+    assert other.getMessage() == "a: /welcome/x/"

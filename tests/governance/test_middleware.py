@@ -236,9 +236,16 @@ def test_a_request_is_one_line_without_values_and_names_who_asked(
     assert structlog.contextvars.get_contextvars() == {}
 
 
-def test_a_request_id_that_could_forge_a_line_is_replaced(client: Client) -> None:
-    answer = client.get("/healthz", headers={"X-Request-Id": 'x" evil'})
-    assert len(answer["X-Request-Id"]) == 32
+@pytest.mark.parametrize("rest", ["", "/admin", "/my", "/api"])
+def test_an_address_in_a_tenant_without_its_last_slash_leads_to_the_one_with_it(signed_in: Client, rest: str) -> None:
+    answer = signed_in.get(f"/t/acme{rest}")
+    assert (answer.status_code, answer["Location"]) == (302, f"/t/acme{rest}/")
+
+
+@pytest.mark.parametrize("sent", ['x" evil', "abcd-1234\n", "ab", "a" * 65, "hunter2-Kx9qLmZ"])
+def test_a_request_id_that_could_forge_a_line_or_hold_a_secret_is_replaced(client: Client, sent: str) -> None:
+    answer = client.get("/healthz", headers={"X-Request-Id": sent})
+    assert re.fullmatch("[0-9a-f]{32}", answer["X-Request-Id"])
 
 
 @pytest.mark.parametrize("path", ["/welcome/rc_link_abcdefghijklmnopqrstuvwxyz/", "/welcome/short"])

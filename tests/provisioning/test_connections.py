@@ -65,6 +65,9 @@ def test_a_secret_outlives_a_new_key_and_not_the_loss_of_its_own(system, setting
     ("values", "message"),
     [
         ({"base_url": "http://192.0.2.1/"}, "https"),
+        ({"base_url": "https://169.254.169.254/latest"}, "an address of a cloud's metadata service"),
+        ({"base_url": "https://[fe80::1]/"}, "a link-local address"),
+        ({"base_url": "https://10.0.0.1/"}, "a private address outside the allowed networks"),
         ({"base_url": "https://user:pw@idp.example/"}, "user name or password"),
         ({"canary_user_name": " "}, "Name an account that every reading must show"),
         ({"page_size": 0}, "page_size must be from 1 to 1000"),

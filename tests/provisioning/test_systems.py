@@ -72,6 +72,8 @@ def test_a_system_is_made_once_with_its_journal_entry_and_whoever_made_it_admini
     assert events() == ["system.made"]
     with pytest.raises(BadSystem, match="There is a system Okta already: choose another name"):
         make(tenant, name=" Okta ")
+    with pytest.raises(BadSystem, match="There is a system Okta already"):
+        make(tenant, name="oKTA")
     with pytest.raises(BadSystem, match="needs a name"):
         make(tenant, name="  ")
     with pytest.raises(BadSystem, match="from 1 to 720"):

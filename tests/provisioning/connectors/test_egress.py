@@ -14,6 +14,7 @@ import pytest
 
 from provisioning.connectors.egress import (
     AddressRefusedError,
+    BadBaseURLError,
     BadTokenError,
     Client,
     EgressError,
@@ -300,7 +301,9 @@ def test_a_name_that_leads_to_a_refused_address_makes_no_client(peer):
     for address in ("169.254.169.254", "10.0.0.1", "::ffff:169.254.169.254", "fe80::1"):
         with pytest.raises(AddressRefusedError):
             Client("https://directory.example", policy=policy(), resolver=MovingName(address))
-    with pytest.raises(AddressRefusedError):
+    with pytest.raises(
+        BadBaseURLError, match="an address of this machine itself, which this installation may not reach"
+    ):
         Client(f"https://127.0.0.1:{peer.port}", policy=Policy())
     assert peer.calls == []
 
