@@ -3,6 +3,7 @@
     open_for_plans(at=…) -> int                       a question for every plan that waits and has none
     ask_role(user=…, name=…, tenant=…, asked_by=…, reason=…, at=…) -> Approval
     ask_exception(review=…, asked_by=…, reason=…, until=…, at=…) -> Approval
+    ask_returns(system=…, asked_by=…, reason=…, until=…, at=…) -> Approval
     version(approval) -> str                          what a page showed; handed back to `answer` as `seen`
     answer(approval=…, user=…, is_yes=…, reason=…, at=…, expires_at=None, seen="") -> Approval
     lapse_due(at=…) -> int                            what nobody answered in time, and what has become idle
@@ -15,182 +16,31 @@ of many is carried out by the clock, in batches, from then on.
 
 from datetime import datetime, timedelta
 
-from django.db import DatabaseError, IntegrityError, transaction
+from django.db import DatabaseError, transaction
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts import lifecycle
 from accounts.models.account import Account
-from accounts.models.tenant import Tenant
-from accounts.models.user import RoleName, User
-from accounts.rules import Refused, Word, demand, may, people_of, roles
+from accounts.models.user import User
+from accounts.rules import Refused, demand
 from audit.cause import current
 from audit.journal import record
 from audit.transitions import move
-from governance import facts, notices
+from governance import notices
+from governance.asking import CantAsk, ask_exception, ask_returns, ask_role, open_for_plans, reasoned, to_ask
 from governance.consequences import DO, BadAnswer, Stale, subjects
 from governance.models.approval import Answer, Approval, ApprovalKind, ApprovalState
-from governance.models.campaign import Review, ReviewState
-from governance.rules import bars, constraint_of, may_answer, refusal
+from governance.rules import bars, may_answer, refusal
 from governance.states import APPROVAL, Event
 from provisioning import plans
-from provisioning.models.plan import Plan, PlanKind
+from provisioning.models.plan import Plan
 from provisioning.states import PLAN_WAITS
 
 __all__ = [
-    "BadAnswer", "CantAsk", "Stale", "answer", "ask_exception", "ask_role", "lapse_due", "open_for_plans",
-    "subjects", "version",
+    "BadAnswer", "CantAsk", "Stale", "answer", "ask_exception", "ask_returns", "ask_role", "lapse_due",
+    "open_for_plans", "subjects", "to_ask", "version",
 ]  # fmt: skip
-
-OTHERS_LAST = timedelta(days=7)
-LONGEST_EXCEPTION = timedelta(days=180)
-
-
-class CantAsk(ValueError):
-    """There is nothing to ask; the message says why."""
-
-
-def _asked(approval: Approval, *, at: datetime) -> Approval:
-    # The database adds whoever else is barred; the row shows it from the start.
-    approval.refresh_from_db(fields=["barred"])
-    record(
-        event=Event.APPROVAL_ASKED,
-        sentence=f"{approval.asked_by}: {approval.title} {approval.needs} must say yes by {approval.until:%F %H:%M} UTC",
-        subjects=subjects(approval),
-    )
-    notices.tell_approval(approval=approval, at=at)
-    return approval
-
-
-# -- asking
-
-
-def to_ask(*, at: datetime) -> QuerySet[Plan]:
-    """Plans that wait for people and have no open question."""
-    asked = Approval.objects.filter(state=ApprovalState.OPEN, plan_id__isnull=False)
-    return plans.waiting().filter(until__gt=at).exclude(pk__in=asked.values("plan_id"))
-
-
-def open_for_plans(*, at: datetime) -> int:
-    """Open a question for every plan that waits for people and has none. Safe to run twice at once.
-
-    A question is as old as its plan: a role that is younger than the wish can't answer it.
-    """
-    opened = 0
-    for plan in to_ask(at=at).select_for_update(skip_locked=True, of=("self",)).select_related("system", "account"):
-        try:
-            with transaction.atomic():
-                _asked(_of_plan(plan), at=at)
-                opened += 1
-        except IntegrityError as error:
-            if constraint_of(error) != "governance_approval_one_open_per_plan":
-                raise
-    return opened
-
-
-def _of_plan(plan: Plan) -> Approval:
-    if plan.until is None:
-        raise CantAsk(f"{plan} has no end: a question about it would never lapse")
-    if plan.kind == PlanKind.REACTIVATION and plan.account is not None:
-        kind, shown = ApprovalKind.REACTIVATION, facts.of_return(plan, plan.account)
-        title = _("May %(account)s come back?") % {"account": plan.account.user_name}
-    else:
-        kind, shown = ApprovalKind.PLAN, facts.of_stopped(plan)
-        title = _("May %(n)d changes at %(system)s be carried out?") % {
-            "n": plan.changes.count(),
-            "system": plan.system.name,
-        }
-    made: Approval = Approval.objects.create(
-        tenant_id=plan.tenant_id,
-        kind=kind,
-        plan_id=plan.pk,
-        plan_digest=plan.digest,
-        account=plan.account,
-        title=title,
-        facts=shown,
-        needs=plans.needs(plan),
-        barred=sorted(plans.barred(plan)),
-        asked_by=plan.asked_by,
-        asked_at=plan.asked_at,
-        until=plan.until,
-    )
-    return made
-
-
-def _reasoned(reason: str) -> str:
-    text = reason.strip()
-    if not text:
-        raise BadAnswer(_("write a reason: a ticket, a request, what you saw"))
-    return text
-
-
-def ask_role(*, user: User, name: RoleName, tenant: Tenant, asked_by: User, reason: str, at: datetime) -> Approval:
-    """Ask that somebody have a role in a tenant. Another person answers; an open question is returned as it is.
-
-    Raises `Refused`, `BadAnswer` without a reason, `CantAsk` where they have it or may not sign in.
-    """
-    demand(may(asked_by, Word.ROLE_ASK, tenant=tenant.pk, at=at))
-    why = _reasoned(reason)
-    if not user.is_active:
-        raise CantAsk(_("%(user)s may not sign in: reopen that first") % {"user": user})
-    if name in roles(user, tenant=tenant.pk, at=at):
-        raise CantAsk(_("%(user)s has that role already") % {"user": user})
-    with transaction.atomic():
-        # Whoever asks the same at the same time waits here, and finds the question open.
-        User.objects.select_for_update().get(pk=user.pk)
-        live = Approval.objects.filter(
-            kind=ApprovalKind.ROLE, state=ApprovalState.OPEN, user=user, role_name=name, until__gt=at
-        ).first()
-        if live is not None:
-            return live
-        made = Approval.objects.create(
-            tenant=tenant,
-            kind=ApprovalKind.ROLE,
-            user=user,
-            role_name=name,
-            title=_("May %(user)s be %(role)s?") % {"user": user, "role": name.label},
-            facts={"reason": why, "asked_by_identity": str(asked_by.identity_id), "username": user.username},
-            needs=1,
-            barred=sorted({user.identity_id, asked_by.identity_id}),
-            asked_by=str(asked_by),
-            asked_at=at,
-            until=at + OTHERS_LAST,
-        )
-        return _asked(made, at=at)
-
-
-def ask_exception(*, review: Review, asked_by: User, reason: str, until: datetime, at: datetime) -> Approval:
-    """Ask that a revoked or silent line be settled without having been read as off, for a time.
-
-    A second security person answers. Raises `Refused`, `BadAnswer`, `CantAsk`.
-    """
-    demand(may(asked_by, Word.FINDING_HANDLE, tenant=review.tenant_id, at=at))
-    why = _reasoned(reason)
-    if not at < until <= at + LONGEST_EXCEPTION:
-        raise BadAnswer(_("an exception ends within %(days)d days from now") % {"days": LONGEST_EXCEPTION.days})
-    with transaction.atomic():
-        line = Review.objects.select_for_update(of=("self",)).select_related("account", "campaign").get(pk=review.pk)
-        if line.state not in {ReviewState.REVOKED, ReviewState.SILENT}:
-            raise CantAsk(_("the line is %(state)s: there is nothing to except") % {"state": line.get_state_display()})
-        live = Approval.objects.filter(state=ApprovalState.OPEN, review_id=line.pk).first()
-        if live is not None:
-            return live
-        made = Approval.objects.create(
-            tenant_id=line.tenant_id,
-            kind=ApprovalKind.EXCEPTION,
-            review_id=line.pk,
-            account=line.account,
-            lasts_until=until,
-            title=_("May %(account)s be excepted in %(campaign)s until %(until)s?")
-            % {"account": line.account.user_name, "campaign": line.campaign.name, "until": f"{until:%Y-%m-%d}"},
-            facts={"reason": why, "asked_by_identity": str(asked_by.identity_id), "line": line.note},
-            needs=1,
-            barred=sorted({asked_by.identity_id, *people_of([line.account])}),
-            asked_by=str(asked_by),
-            asked_at=at,
-            until=min(at + OTHERS_LAST, until),
-        )
-        return _asked(made, at=at)
 
 
 # -- answering
@@ -224,7 +74,7 @@ def answer(
         demand(may_answer(user, question, at=at))
         plan = _plan_of(question, seen=seen)
         _check(question, is_yes=is_yes, expires_at=expires_at, at=at)
-        _write(question, user, is_yes=is_yes, reason=_reasoned(reason), expires_at=expires_at, at=at)
+        _write(question, user, is_yes=is_yes, reason=reasoned(reason), expires_at=expires_at, at=at)
         if not is_yes:
             because = _("%(who)s: no. %(reason)s") % {"who": user, "reason": reason.strip()}
             if plan is not None:
@@ -243,7 +93,9 @@ def answer(
 
 def _locked(approval: Approval) -> Approval:
     question = (
-        Approval.objects.select_for_update(of=("self",)).select_related("account__tenant", "user").get(pk=approval.pk)
+        Approval.objects.select_for_update(of=("self",))
+        .select_related("account__tenant", "user", "system")
+        .get(pk=approval.pk)
     )
     if question.account_id is not None:
         # The order in which a directory's request locks: the account, then its plan.

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from accounts import lifecycle, people, permits
+from accounts import exceptions, lifecycle, people, permits
 from accounts.models.account import AccountState
 from accounts.models.exception import ExceptionKind, PolicyException
 from accounts.models.tenant import Tenant
@@ -40,6 +40,8 @@ def subjects(approval: Approval) -> list[Subject]:
         found.append(Subject("account", str(approval.account_id), approval.account.user_name))
     if approval.user is not None:
         found.append(Subject("user", str(approval.user_id), str(approval.user)))
+    if approval.system is not None:
+        found.append(Subject("system", str(approval.system_id), approval.system.name))
     if approval.review_id is not None:
         found.append(Subject("review", str(approval.review_id), approval.title))
     return found
@@ -124,9 +126,33 @@ def _except(question: Approval, _plan: Plan | None, yes: list[UUID], _barred: se
     return _("excepted until %(until)s") % {"until": f"{until:%Y-%m-%d %H:%M} UTC"}
 
 
+def _returns(question: Approval, _plan: Plan | None, yes: list[UUID], _barred: set[UUID], at: datetime) -> str:
+    until, system = question.lasts_until, question.system
+    if until is None or system is None or system.ended_at is not None:
+        raise Stale(_("the system has ended; nothing was written"))
+    if [system.reactivation_policy, system.grace_hours] != question.facts["policy_asked"]:
+        raise Stale(
+            _("the policy of %(system)s changed since this was asked; nothing was written") % {"system": system}
+        )
+    try:
+        exceptions.make(
+            kind=ExceptionKind.REACTIVATION,
+            system=system,
+            reason=question.facts["reason"],
+            asked_by=UUID(question.facts["asked_by_identity"]),
+            approved_by=yes[-1],
+            until=until,
+            at=at,
+        )
+    except exceptions.CantExcept as error:
+        raise Stale(str(error)) from error
+    return _("excepted until %(until)s") % {"until": f"{until:%Y-%m-%d %H:%M} UTC"}
+
+
 DO = {
     ApprovalKind.REACTIVATION: _return,
     ApprovalKind.PLAN: _execute,
     ApprovalKind.ROLE: _role,
     ApprovalKind.EXCEPTION: _except,
+    ApprovalKind.RETURNS: _returns,
 }

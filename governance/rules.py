@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models.account import Account
 from accounts.models.ownership import Ownership, OwnershipState
+from accounts.models.system import System
 from accounts.models.user import Role, RoleName, User
 from accounts.rules import ROLES, Ruling, Word, may
 from governance.models.approval import Answer, Approval, ApprovalKind, ApprovalState
@@ -21,6 +22,7 @@ WORDS: dict[ApprovalKind, Word] = {
     ApprovalKind.PLAN: Word.PLAN_APPROVE,
     ApprovalKind.ROLE: Word.ROLE_APPROVE,
     ApprovalKind.EXCEPTION: Word.FINDING_HANDLE,
+    ApprovalKind.RETURNS: Word.REACTIVATION_APPROVE,
 }
 # What may still change before a line is settled.
 DECIDABLE = frozenset({ReviewState.WAITING, ReviewState.CERTIFIED, ReviewState.REVOKED, ReviewState.SILENT})
@@ -46,12 +48,16 @@ def _bars_of_plan(approval: Approval, plan_id: UUID, *, at: datetime) -> dict[UU
     asked = _("you asked for it; somebody who did not ask answers")
     found = dict.fromkeys(plan.requesters, asked)
     if approval.kind == ApprovalKind.REACTIVATION and plan.exchange_id is not None:
-        rules = _(
-            "%(system)s asked, and you administer it, or made its token or changed its policy in the last 30 days:"
-            " that counts as asking yourself"
-        ) % {"system": plan.system.name}
-        found |= dict.fromkeys(systems.requesters(system=plan.system, at=at), rules)
+        found |= _bars_of_system(plan.system, at=at)
     return found
+
+
+def _bars_of_system(system: System, *, at: datetime) -> dict[UUID, str]:
+    rules = _(
+        "%(system)s asked, and you administer it, or made its token or changed its policy in the last 30 days:"
+        " that counts as asking yourself"
+    ) % {"system": system.name}
+    return dict.fromkeys(systems.requesters(system=system, at=at), rules)
 
 
 def _identities(accounts: QuerySet[Account]) -> set[UUID]:
@@ -77,6 +83,8 @@ def bars(approval: Approval, *, at: datetime) -> dict[UUID, str]:
     )
     if approval.plan_id is not None:
         found |= _bars_of_plan(approval, approval.plan_id, at=at)
+    if approval.system is not None:
+        found |= _bars_of_system(approval.system, at=at)
     if approval.account_id is not None:
         found |= _bars_of_account(approval.account_id)
     if approval.user is not None:

@@ -40,7 +40,7 @@ from provisioning.states import PLAN_LIVE, PLAN_WAITS
 # Facts that a page shows in their own place, or that mean nothing to a person.
 SHOWN_ELSEWHERE = frozenset({
     "sample", "run", "because", "asked_by", "asked_at", "system", "hash", "limits", "asked_by_identity", "exchange",
-    "acts", "groups", "repeats",
+    "acts", "groups", "repeats", "policy_asked",
 })  # fmt: skip
 
 

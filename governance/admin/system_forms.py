@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.models.system import ReactivationPolicy, SystemKind
+from governance.asking import LONGEST_EXCEPTION
 from governance.pages import ReasonForm, end_of_day, plain
 from provisioning import connections
 from provisioning.authority import NOT_BY_VALUE, RuleKind
@@ -140,6 +141,8 @@ class RuleForm(ReasonForm):
 class UntilForm(ReasonForm):
     """With an end: a day, which ends at its end in the tenant's time zone."""
 
+    longest: ClassVar[timedelta] = LONGEST_TOKEN
+    too_long: ClassVar[Any] = gettext_lazy("Choose a day within a year: every token is replaced one day.")
     until = forms.DateField(label=gettext_lazy("Good until"), widget=forms.DateInput(attrs={"type": "date"}))
 
     def __init__(self, *args: Any, zone: ZoneInfo, at: datetime, **kwargs: Any) -> None:
@@ -152,9 +155,17 @@ class UntilForm(ReasonForm):
         until = end_of_day(typed, zone=self.zone)
         if until <= self.at:
             raise ValidationError(_("Choose a day that lies ahead."))
-        if until > self.at + LONGEST_TOKEN:
-            raise ValidationError(_("Choose a day within a year: every token is replaced one day."))
+        if until > self.at + self.longest:
+            raise ValidationError(self.too_long)
         return until
+
+
+class ReturnsForm(UntilForm):
+    """Until when a system's policy is to have effect."""
+
+    longest = LONGEST_EXCEPTION
+    too_long = gettext_lazy("Choose a day within 180 days: what is excepted is asked again.")
+    field_order = ("until", "reason")
 
 
 class TokenForm(UntilForm):

@@ -19,7 +19,7 @@ from accounts.models.exception import ExceptionKind
 from accounts.models.system import ReactivationPolicy, System, SystemAdministrator, SystemKind
 from accounts.rules import Word
 from governance import freshness
-from governance.admin import system_rules, tokens
+from governance.admin import system_exceptions, system_rules, tokens
 from governance.admin.once import answer, once
 from governance.admin.people import names_of
 from governance.admin.system_forms import ConnectionForm, PolicyForm, SystemForm, changes_of
@@ -37,9 +37,10 @@ from provisioning.models.shadow import Shadow
 _WORST_FIRST = (freshness.Word.NOT_MEASURED, freshness.Word.DIFFERS, freshness.Word.EQUAL)
 _RUNS = 5
 
-# The views of tokens and rules are views of a system's page, and are addressed as such.
+# The views of tokens, rules and exceptions are views of a system's page, and are addressed as such.
 token, token_rotate, token_end = tokens.token, tokens.token_rotate, tokens.token_end
 rule_new, rule_end = system_rules.new, system_rules.end
+exception_new, exception_end = system_exceptions.new, system_exceptions.end
 
 
 @page(Word.ROLL_READ)
@@ -116,6 +117,7 @@ def system(request: PageRequest, pk: UUID) -> HttpResponse:
             "choices": LABELS,
             "authorities": system_rules.lines(found),
             "exception": exceptions.live(kind=ExceptionKind.REACTIVATION, system=found.pk, at=request.at),
+            "exception_asked": system_exceptions.asked(found),
             "needs_exception": found.reactivation_policy != ReactivationPolicy.APPROVAL,
             "administrators": administrators,
             "counting": counting,

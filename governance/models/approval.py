@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models.account import Account
 from accounts.models.identity import Identity
+from accounts.models.system import System
 from accounts.models.tenant import TenantOwned
 from accounts.models.user import User
 from audit.fields import TenantForeignKey
@@ -24,6 +25,7 @@ class ApprovalKind(models.TextChoices):
     PLAN = "plan", _("may a stopped plan be executed?")
     ROLE = "role", _("may somebody have a role?")
     EXCEPTION = "exception", _("may a line of a campaign stay open for a time?")
+    RETURNS = "returns", _("may a system's accounts come back without people for a time?")
 
 
 class ApprovalState(models.TextChoices):
@@ -48,6 +50,7 @@ class Approval(TenantOwned):
     plan_id = models.UUIDField(null=True, blank=True)
     plan_digest = models.CharField(max_length=64, blank=True, default="")
     account = TenantForeignKey(Account, null=True, blank=True, related_name="+")
+    system = TenantForeignKey(System, null=True, blank=True, related_name="+")
     user = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     role_name = models.CharField(max_length=16, blank=True, default="")
     review_id = models.UUIDField(null=True, blank=True)
@@ -78,6 +81,7 @@ class Approval(TenantOwned):
             models.CheckConstraint(
                 condition=Q(kind="role", user__isnull=False)
                 | Q(kind="exception", review_id__isnull=False, account__isnull=False, lasts_until__isnull=False)
+                | Q(kind="returns", system__isnull=False, lasts_until__isnull=False)
                 | Q(kind__in=["reactivation", "plan"], plan_id__isnull=False),
                 name="governance_approval_has_its_subject",
             ),
@@ -94,6 +98,11 @@ class Approval(TenantOwned):
                 fields=["tenant", "review_id"],
                 condition=Q(state="open", review_id__isnull=False),
                 name="governance_approval_one_open_per_line",
+            ),
+            models.UniqueConstraint(
+                fields=["tenant", "system"],
+                condition=Q(state="open", system__isnull=False),
+                name="governance_approval_one_open_per_system",
             ),
         )
 

@@ -95,6 +95,8 @@ BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
         lambda: rows.approval(**an_exception(review_id=None)),
         lambda: rows.approval(**an_exception(account=None)),
         lambda: rows.approval(**an_exception(lasts_until=None)),
+        lambda: rows.approval(kind="returns", system=None, lasts_until=LATER),
+        lambda: rows.approval(kind="returns", system=rows.system()),
     ),
     "governance_approval_end_has_its_time": (
         lambda: rows.approval(ended_at=NOW),
@@ -102,6 +104,9 @@ BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
     ),
     "governance_approval_one_open_per_plan": (lambda: twice(rows.approval, plan_id=uuid7()),),
     "governance_approval_one_open_per_line": (lambda: twice(rows.approval, **an_exception()),),
+    "governance_approval_one_open_per_system": (
+        lambda: twice(rows.approval, kind="returns", system=rows.system(), lasts_until=LATER),
+    ),
     "governance_answer_once_per_person": (
         lambda: twice(rows.answer, approval=rows.approval(needs=2), user=rows.approver()),
         twice_by_one_person,
