@@ -268,12 +268,20 @@ def deactivate_user(*, user: User, reason: str, at: datetime) -> None:
     end_sessions(identity=user.identity_id, sign_in_too=True, reason=reason, at=at)
 
 
-def reopen_user(*, user: User, reason: str) -> User:
-    """Somebody who was deactivated may sign in again, with the password they had; a new link if they had none."""
+def reopen_user(*, user: User, reason: str, at: datetime) -> User:
+    """Somebody who was deactivated may sign in again, with the password they had; a new link if they had none.
+
+    They may do nothing then: a role comes back by two people. Raises `BadPerson` while they have one still.
+    """
     with transaction.atomic():
         locked = User.objects.select_for_update().get(pk=user.pk)
         if locked.is_active:
             return locked
+        live = Role.objects.filter(Q(until__isnull=True) | Q(until__gt=at), user=locked)
+        if live.exists():
+            raise BadPerson(
+                _("%(user)s has roles still: end them first, each comes back by two people") % {"user": locked}
+            )
         locked.is_active = True
         locked.save(update_fields=["is_active"])
         record(

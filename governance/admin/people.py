@@ -5,7 +5,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django import forms
 from django.conf import settings
 from django.contrib import messages
 from django.db.models import CharField, Q, QuerySet
@@ -14,20 +13,20 @@ from django.http import HttpResponse, HttpResponseRedirect
 from django.shortcuts import get_object_or_404, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
 from accounts import lifecycle
 from accounts import people as door
-from accounts.models.account import Account, AccountKind
+from accounts.models.account import Account
 from accounts.models.user import Invitation, Role, RoleName, User
 from accounts.rules import Refused, Ruling, Word
 from audit.journal import timeline
 from audit.models import JournalSubject
 from governance.admin.once import answer, once
+from governance.admin.people_forms import InviteForm, RoleForm
 from governance.approvals import BadAnswer, CantAsk, ask_role
 from governance.models.approval import Approval, ApprovalKind, ApprovalState
-from governance.pages import Ask, PageRequest, ReasonForm, ask, page, plain, root_url, window
-from provisioning.changes import fold
+from governance.pages import Ask, PageRequest, ask, may, page, root_url, window
 
 
 def names_of(identities: Collection[UUID]) -> dict[UUID, str]:
@@ -134,6 +133,16 @@ def _may_end_role(request: PageRequest, role: Role) -> Ruling:
     return Ruling(allowed=True, reason=_("a role allows it"))
 
 
+def _may_reopen(request: PageRequest, user: User) -> Ruling:
+    """A sign-in opens without any role: what it may do then, two people say."""
+    ruling = may(request, Word.ROLE_ASK)
+    if ruling and user.is_active:
+        return Ruling(allowed=False, reason=_("it is open"))
+    if ruling and user.identity_id == request.user.identity_id:
+        return Ruling(allowed=False, reason=_("it is yours; another administrator reopens it"))
+    return ruling
+
+
 def _role_rows(request: PageRequest, user: User) -> list[dict[str, Any]]:
     """Roles here or in all tenants, the living first, with who asked and who granted."""
     rows = list(
@@ -173,53 +182,12 @@ def person(request: PageRequest, pk: UUID) -> HttpResponse:
             "accounts": Account.objects.filter(identity=found.identity_id).order_by("user_name_key")[:50],
             "asked": Approval.objects.filter(kind=ApprovalKind.ROLE, user=found).order_by("-asked_at")[:10],
             "link": open_link.order_by("-until").first(),
+            "may_reopen": _may_reopen(request, found),
             "may_end": _may_end_sign_in(request, found),
             "off": "" if found.is_active else _("they can't sign in any more"),
             "entries": timeline(kind="user", subject_id=str(found.pk))[:50],
         },
     )
-
-
-class InviteForm(ReasonForm):
-    """Who is invited, and which account here is theirs, where there is one."""
-
-    username = forms.CharField(
-        label=gettext_lazy("Sign-in name"),
-        max_length=door.NAME_LENGTH,
-        validators=[plain],
-        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
-    )
-    display_name = forms.CharField(
-        label=gettext_lazy("Name"), max_length=200, required=False, validators=[plain],
-        widget=forms.TextInput(attrs={"autocomplete": "off"}),
-    )  # fmt: skip
-    email = forms.EmailField(
-        label=gettext_lazy("Mail address"),
-        help_text=gettext_lazy("For notices, and for a new link when they forget the password."),
-        required=False,
-        widget=forms.EmailInput(attrs={"autocomplete": "off"}),
-    )
-    account = forms.CharField(
-        label=gettext_lazy("User name of their account here"),
-        help_text=gettext_lazy("Ties both to one person: nobody decides about themselves under another name."),
-        max_length=320,
-        required=False,
-        widget=forms.TextInput(attrs={"autocomplete": "off", "autocapitalize": "none"}),
-    )
-    field_order = ("username", "display_name", "email", "account", "reason")
-
-    def clean_account(self) -> Account | None:
-        """The one account of a person with that user name, or none where none was typed."""
-        key = fold(self.cleaned_data["account"]).strip()
-        if not key:
-            return None
-        own = Account.objects.filter(user_name_key=key, kind=AccountKind.PERSON).exclude(state="archived")
-        found = list(own[:2])
-        if len(found) != 1:
-            raise forms.ValidationError(
-                _("No person has that user name here.") if not found else _("Several accounts have that user name.")
-            )
-        return found[0]
 
 
 def _made(cleaned: dict[str, Any], *, at: datetime) -> User:
@@ -272,13 +240,6 @@ def invite(request: PageRequest) -> HttpResponse:
     )
     refusals = (Refused, door.BadPerson, lifecycle.CantChange)
     return answer(request, asked, do=do, form_class=InviteForm, refusals=refusals)
-
-
-class RoleForm(ReasonForm):
-    """Which role."""
-
-    role = forms.ChoiceField(label=gettext_lazy("Role"), choices=RoleName.choices)
-    field_order = ("role", "reason")
 
 
 @page(Word.ROLE_ASK)
@@ -363,3 +324,27 @@ def deactivate(request: PageRequest, pk: UUID) -> HttpResponse:
         ruling=_may_end_sign_in(request, found),
     )
     return ask(request, asked, do=do)
+
+
+@page(Word.ROLE_ASK)
+def reopen(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Let somebody sign in again whose sign-in was ended."""
+    found = _person(request, pk)
+
+    def do(cleaned: dict[str, Any]) -> str:
+        door.reopen_user(user=found, reason=cleaned["reason"], at=request.at)
+        return _("%(user)s can sign in again. Ask for a role next.") % {"user": found}
+
+    asked = Ask(
+        title=_("Let %(user)s sign in again?") % {"user": found},
+        button=_("Reopen 1 sign-in"),
+        keep=reverse("person", args=[pk]),
+        facts=[(_("Signs in as"), found.username)],
+        consequences=[
+            _("They sign in with the password that they had, or by a new link from the sign-in page."),
+            _("They may do nothing until one person asks for a role and another grants it."),
+            _("Other names of theirs stay closed; their accounts stay as they are."),
+        ],
+        ruling=_may_reopen(request, found),
+    )
+    return ask(request, asked, do=do, refusals=(Refused, door.BadPerson))

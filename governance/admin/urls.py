@@ -59,5 +59,6 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("people/<uuid:pk>/", people.person, name="person"),
     path("people/<uuid:pk>/role/", people.role, name="person-role"),
     path("people/<uuid:pk>/roles/<uuid:role>/end/", people.role_end, name="role-end"),
+    path("people/<uuid:pk>/reopen/", people.reopen, name="person-reopen"),
     path("people/<uuid:pk>/deactivate/", people.deactivate, name="person-deactivate"),
 ]

@@ -13,6 +13,7 @@ from accounts.models import Account, Invitation, Role, RoleName, Tenant, User
 from audit.models import CauseKind, JournalEntry
 from audit.scope import scope
 from tests.conftest import a_cause
+from tests.factories.governance import a_role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -211,9 +212,18 @@ def test_a_deactivated_user_has_no_sign_in_and_no_open_link_until_reopened(user:
     with pytest.raises(people.BadPerson, match="may not sign in"):
         people.invite(user=user, at=AT)
     assert people.end_sessions(identity=user.identity_id, sign_in_too=True, reason="again", at=AT) == []
-    assert people.reopen_user(user=user, reason="came back").is_active
-    people.reopen_user(user=user, reason="twice")
+    assert people.reopen_user(user=user, reason="came back", at=AT).is_active
+    people.reopen_user(user=user, reason="twice", at=AT)
     assert [e for e in events() if e.startswith("user.sign_in")] == ["user.sign_in_ended", "user.sign_in_reopened"]
+
+
+def test_whoever_has_a_role_still_is_not_reopened_with_it(user: User, tenant: Tenant) -> None:
+    role = a_role(user, RoleName.OWNER, tenant, since=AT)
+    people.deactivate_user(user=user, reason="left", at=AT)
+    with pytest.raises(people.BadPerson, match="has roles still: end them first, each comes back by two people"):
+        people.reopen_user(user=user, reason="came back", at=AT)
+    people.end_role(role=role, reason="starts anew", at=AT)
+    assert people.reopen_user(user=user, reason="came back", at=AT).is_active
 
 
 def test_every_change_of_a_person_is_in_the_history_with_its_cause(user: User) -> None:

@@ -101,7 +101,7 @@ def test_somebody_of_another_tenant_finds_nobody_of_this_one(
     enter(client, a_user("l.chen", RoleName.ADMINISTRATOR, tenant=other))
     for name in (*READS, *ASKS):
         assert client.get(url_of(name, subject)).status_code == 404, name
-    for name in ("person", "person-role", "role-end", "person-deactivate"):
+    for name in ("person", "person-role", "role-end", "person-deactivate", "person-reopen"):
         assert (
             client.post(url_of(name, subject, slug="globex"), {"reason": "because", "role": "owner"}).status_code == 404
         )
@@ -325,6 +325,24 @@ def test_ending_a_sign_in_ends_sessions_under_every_name_of_the_person(
     assert admin.post(page, {"reason": "left"}).status_code == 403
     answer = admin.post(url_of("person-role", subject), {"role": "owner", "reason": "back again"})
     assert (answer.status_code, "reopen that first" in text_of(answer)) == (409, True)
+
+
+def test_an_ended_sign_in_is_reopened_without_the_roles_that_it_had(
+    client: Client, admin: Client, tenant: Tenant, subject: User
+) -> None:
+    page = url_of("person-reopen", subject)
+    assert admin.get(page).status_code == 403
+    admin.post(url_of("person-deactivate", subject), {"reason": "left"})
+    assert "Reopen sign-in" in text_of(admin.get(url_of("person", subject)))
+    answer = admin.post(page, {"reason": "came back"})
+    assert answer.status_code == 409
+    assert "has roles still: end them first, each comes back by two people" in text_of(answer)
+    admin.post(url_of("role-end", subject), {"reason": "starts anew"})
+    assert "can sign in again. Ask for a role next." in text_of(admin.post(page, {"reason": "came back"}, follow=True))
+    assert User.objects.get(pk=subject.pk).is_active
+    assert admin.post(page, {"reason": "twice"}).status_code == 403
+    for role in (RoleName.SECURITY, RoleName.AUDITOR, RoleName.OWNER):
+        assert enter(Client(), a_user(f"some.{role}", role, tenant=tenant)).get(page).status_code == 403
 
 
 def test_nobody_ends_their_own_sign_in(admin: Client, administrator: User) -> None:
