@@ -96,7 +96,7 @@ def end_system(*, system: System, reason: str, at: datetime) -> System:
     return found
 
 
-def add_administrator(*, system: System, identity: UUID, at: datetime) -> None:
+def add_administrator(*, system: System, identity: UUID, at: datetime, reason: str = "") -> None:
     """Somebody administers it from now on. Who does already is left as they are. Raises `BadSystem` for an ended one."""
     with transaction.atomic():
         found = living(system)
@@ -105,17 +105,17 @@ def add_administrator(*, system: System, identity: UUID, at: datetime) -> None:
         )
         if not live.exists():
             administered(found, because=Because.ADMINISTERS, who=identity, at=at)
-            note(found, event=Event.ADMINISTRATORS_CHANGED, sentence="one more administers it")
+            note(found, event=Event.ADMINISTRATORS_CHANGED, sentence=f"one more administers it. {reason}".strip())
 
 
-def end_administrator(*, system: System, identity: UUID, at: datetime) -> None:
+def end_administrator(*, system: System, identity: UUID, at: datetime, reason: str = "") -> None:
     """Somebody administers it no longer; for 30 days they still count."""
     with transaction.atomic():
         ended = SystemAdministrator.objects.filter(
             system=_locked(system), identity=identity, because=Because.ADMINISTERS, until__isnull=True
         ).update(until=at)
         if ended:
-            note(system, event=Event.ADMINISTRATORS_CHANGED, sentence="one less administers it")
+            note(system, event=Event.ADMINISTRATORS_CHANGED, sentence=f"one less administers it. {reason}".strip())
 
 
 def change_policy(

@@ -38,7 +38,7 @@ def names_of(identities: Collection[UUID]) -> dict[UUID, str]:
     return found
 
 
-def _of_tenant(request: PageRequest) -> QuerySet[User]:
+def known_here(request: PageRequest) -> QuerySet[User]:
     """Whom this tenant knows: with a role in it or in all, with an account in it, or spoken of in its journal."""
     held = Role.objects.filter(Q(tenant=request.tenant) | Q(tenant__isnull=True)).values("user")
     accounts = Account.objects.filter(identity__isnull=False).values("identity")
@@ -54,7 +54,7 @@ def _administers_all(request: PageRequest) -> bool:
 
 
 def _person(request: PageRequest, pk: UUID) -> User:
-    found = _of_tenant(request).filter(pk=pk).first()
+    found = known_here(request).filter(pk=pk).first()
     if found is None and _administers_all(request):
         found = User.objects.filter(pk=pk).first()
     return found if found is not None else get_object_or_404(User.objects.none(), pk=pk)
@@ -74,7 +74,7 @@ def _signs_in(user: User) -> tuple[str, str]:
 @page(Word.ROLL_READ)
 def people(request: PageRequest) -> HttpResponse:
     """Whom this tenant knows, by name; by the beginning of a name, or by role."""
-    rows = _of_tenant(request)
+    rows = known_here(request)
     if text := request.GET.get("q", "").strip().casefold()[:150].replace("\x00", ""):
         rows = rows.filter(username_key__gte=text, username_key__lt=text + "\U0010ffff")
     here = Q(tenant=request.tenant) | Q(tenant__isnull=True)
@@ -208,7 +208,7 @@ def invite(request: PageRequest) -> HttpResponse:
 
     def do(cleaned: dict[str, Any]) -> HttpResponse:
         key = cleaned["username"].strip().casefold()
-        known = _of_tenant(request).filter(username_key=key).first()
+        known = known_here(request).filter(username_key=key).first()
         elsewhere = User.objects.filter(username_key=key).first() if known is None else None
         if elsewhere is not None and _administers_all(request):
             messages.success(request, _("%(user)s signs in already: ask for a role here.") % {"user": elsewhere})

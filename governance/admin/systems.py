@@ -3,7 +3,6 @@
 The second identity provider is connected here, without a shell: make a system, copy the URL and a token into it.
 """
 
-from datetime import datetime
 from typing import Any, cast
 from uuid import UUID
 
@@ -16,12 +15,11 @@ from django.utils.translation import gettext as _
 
 from accounts import exceptions
 from accounts.models.exception import ExceptionKind
-from accounts.models.system import ReactivationPolicy, System, SystemAdministrator, SystemKind
+from accounts.models.system import ReactivationPolicy, System, SystemKind
 from accounts.rules import Word
 from governance import freshness
-from governance.admin import system_exceptions, system_rules, tokens
+from governance.admin import system_exceptions, system_people, system_rules, tokens
 from governance.admin.once import answer, once
-from governance.admin.people import names_of
 from governance.admin.system_forms import ConnectionForm, PolicyForm, SystemForm, changes_of
 from governance.admin.system_lines import LABELS, lines, shown
 from governance.admin.system_seen import reads, sends, set_up
@@ -37,10 +35,11 @@ from provisioning.models.shadow import Shadow
 _WORST_FIRST = (freshness.Word.NOT_MEASURED, freshness.Word.DIFFERS, freshness.Word.EQUAL)
 _RUNS = 5
 
-# The views of tokens, rules and exceptions are views of a system's page, and are addressed as such.
+# The views of tokens, rules, exceptions and administrators are views of a system's page, and are addressed as such.
 token, token_rotate, token_end = tokens.token, tokens.token_rotate, tokens.token_end
 rule_new, rule_end = system_rules.new, system_rules.end
 exception_new, exception_end = system_exceptions.new, system_exceptions.end
+administrator_new, administrator_end = system_people.new, system_people.end
 
 
 @page(Word.ROLL_READ)
@@ -67,18 +66,6 @@ def systems(request: PageRequest) -> HttpResponse:
     )
 
 
-def _people(system: System, *, at: datetime) -> tuple[list[tuple[str, SystemAdministrator]], list[str]]:
-    """Who administers it; and the names of those who count as asking for what it asks for."""
-    rows = list(
-        SystemAdministrator.objects.filter(
-            system=system, because=SystemAdministrator.Because.ADMINISTERS, until__isnull=True
-        ).order_by("since")
-    )
-    counting = door.requesters(system=system, at=at)
-    names = names_of({*counting, *(row.identity_id for row in rows)})
-    return [(names[row.identity_id], row) for row in rows], sorted({names[i] for i in counting})
-
-
 def _off(system: System, connection: Connection | None) -> dict[str, str]:
     """Why each verb is off, where it is; empty words for the others."""
     ended = _("it has ended") if system.ended_at is not None else ""
@@ -92,7 +79,7 @@ def system(request: PageRequest, pk: UUID) -> HttpResponse:
     """One system: how it reaches us and we it, what arrived, what is measured, who administers it."""
     found = get_object_or_404(System, pk=pk)
     connection = Connection.objects.filter(system=found).first()
-    administrators, counting = _people(found, at=request.at)
+    administrators, counting = system_people.lines(found, at=request.at)
     show = shown(request.GET.get("show", ""))
     its_lines, its_tokens = lines(found, show=show), tokens.rows(found, at=request.at)
     runs = list(Run.objects.filter(system=found).order_by("-started_at")[:_RUNS])

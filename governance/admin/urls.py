@@ -49,6 +49,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("systems/<uuid:pk>/live/", systems.live, name="system-live"),
     path("systems/<uuid:pk>/exception/", systems.exception_new, name="system-exception-new"),
     path("systems/<uuid:pk>/exception/<uuid:exception>/end/", systems.exception_end, name="system-exception-end"),
+    path("systems/<uuid:pk>/administrators/", systems.administrator_new, name="system-administrator-new"),
+    path(
+        "systems/<uuid:pk>/administrators/<uuid:administrator>/end/",
+        systems.administrator_end,
+        name="system-administrator-end",
+    ),
     path("systems/<uuid:pk>/rules/", systems.rule_new, name="system-rule-new"),
     path("systems/<uuid:pk>/rules/<uuid:rule>/end/", systems.rule_end, name="system-rule-end"),
     path("systems/<uuid:pk>/token/", systems.token, name="system-token"),
