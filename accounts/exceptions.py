@@ -6,6 +6,7 @@ from uuid import UUID
 from django.db import transaction
 from django.db.models import Q
 
+from accounts.models.account import Account
 from accounts.models.exception import ExceptionKind, PolicyException
 from accounts.models.system import ReactivationPolicy, System
 from accounts.states import Event
@@ -52,28 +53,32 @@ def make_for_setup(
 def make(
     *,
     kind: ExceptionKind,
-    system: System,
+    about: System | Account,
     reason: str,
     asked_by: UUID,
     approved_by: UUID,
     until: datetime,
     at: datetime,
 ) -> PolicyException:
-    """An exception between two people. Raises `CantExcept`, also where somebody approves what they asked for."""
+    """An exception between two people, about a system or an account.
+
+    Raises `CantExcept`, also where somebody approves what they asked for.
+    """
     _must_end(until=until, at=at)
     if asked_by == approved_by:
         raise CantExcept("an exception is asked for by one person and approved by another")
     made = PolicyException.objects.create(
-        tenant_id=system.tenant_id,
+        tenant_id=about.tenant_id,
         kind=kind,
-        system=system,
+        system=about if isinstance(about, System) else None,
+        account=about if isinstance(about, Account) else None,
         reason=reason,
         asked_by_id=asked_by,
         approved_by_id=approved_by,
         starts_at=at,
         until=until,
     )
-    _record_made(made, system)
+    _record_made(made, about)
     return made
 
 
@@ -98,11 +103,15 @@ def end(*, exception: PolicyException, reason: str, at: datetime) -> PolicyExcep
     return found
 
 
-def _record_made(made: PolicyException, system: System) -> None:
+def _record_made(made: PolicyException, about: System | Account) -> None:
+    if isinstance(about, System):
+        what, subject = f"at {about}", Subject("system", str(about.pk), about.name)
+    else:
+        what, subject = f"of {about.user_name}", Subject("account", str(about.pk), about.user_name)
     record(
         event=Event.EXCEPTION_MADE,
-        sentence=f"{current().actor}: {made.get_kind_display()} at {system}, until {made.until:%Y-%m-%d}. {made.reason}",
-        subjects=[Subject("system", str(system.pk), system.name), Subject("exception", str(made.pk), str(made))],
+        sentence=f"{current().actor}: {made.get_kind_display()} {what}, until {made.until:%Y-%m-%d}. {made.reason}",
+        subjects=[subject, Subject("exception", str(made.pk), str(made))],
     )
 
 

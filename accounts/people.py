@@ -172,12 +172,6 @@ def _set_password(user: User, password: str) -> None:
     record(event=Event.PASSWORD_SET, sentence=f"{user} set a password.", subjects=[_subject(user)])
 
 
-def upgrade_password_hash(*, user: User, password: str) -> None:
-    """The same password under newer parameters of the hash. No session ends."""
-    user.set_password(password)
-    user.save(update_fields=["password"])
-
-
 def _may_grant(*, asked_by: UUID | None, granted_by: UUID | None, by_setup: bool) -> None:
     if by_setup:
         if current().kind in _REACHABLE:

@@ -96,7 +96,11 @@ class JournalEntry(models.Model):
         default_permissions = ()
         verbose_name_plural = "journal entries"
         ordering = ("-id",)
-        indexes = (models.Index(fields=["tenant_id", "id"], name="audit_journal_by_tenant"),)
+        indexes = (
+            models.Index(fields=["tenant_id", "id"], name="audit_journal_by_tenant"),
+            # What one cause did: the page of an exchange, the timeline of an account.
+            models.Index(fields=["cause_id"], name="audit_journal_by_cause"),
+        )
 
     def __str__(self) -> str:
         return self.sentence

@@ -9,14 +9,13 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from accounts import exceptions, lifecycle, people, permits
-from accounts.models.account import AccountState
-from accounts.models.exception import ExceptionKind, PolicyException
+from accounts.models.account import Account, AccountState
+from accounts.models.exception import ExceptionKind
+from accounts.models.system import System
 from accounts.models.tenant import Tenant
 from accounts.models.user import RoleName
 from accounts.rules import Refused
-from accounts.states import Event as AccountEvent
-from audit.cause import current
-from audit.journal import Subject, record
+from audit.journal import Subject
 from governance.models.approval import Approval, ApprovalKind
 from governance.models.campaign import Review, ReviewState
 from provisioning import execution, plans
@@ -103,26 +102,29 @@ def _role(question: Approval, _plan: Plan | None, yes: list[UUID], _barred: set[
     return _("%(user)s is %(role)s") % {"user": question.user, "role": role}
 
 
+def _excepted(kind: ExceptionKind, about: System | Account, question: Approval, yes: list[UUID], at: datetime) -> None:
+    if question.lasts_until is None:
+        raise Stale(_("the question names no end; nothing was written"))
+    try:
+        exceptions.make(
+            kind=kind,
+            about=about,
+            reason=question.facts["reason"],
+            asked_by=UUID(question.facts["asked_by_identity"]),
+            approved_by=yes[-1],
+            until=question.lasts_until,
+            at=at,
+        )
+    except exceptions.CantExcept as error:
+        raise Stale(str(error)) from error
+
+
 def _except(question: Approval, _plan: Plan | None, yes: list[UUID], _barred: set[UUID], at: datetime) -> str:
     until, account = question.lasts_until, question.account
     open_still = Review.objects.filter(pk__in=[question.review_id], state__in=[ReviewState.REVOKED, ReviewState.SILENT])
     if until is None or account is None or until <= at or not open_still.exists():
         raise Stale(_("the line was settled otherwise, or the exception would have ended; nothing was written"))
-    made = PolicyException.objects.create(
-        tenant_id=question.tenant_id,
-        kind=ExceptionKind.FINDING,
-        account=account,
-        reason=question.facts["reason"],
-        asked_by_id=UUID(question.facts["asked_by_identity"]),
-        approved_by_id=yes[-1],
-        starts_at=at,
-        until=until,
-    )
-    record(
-        event=AccountEvent.EXCEPTION_MADE,
-        sentence=f"{current().actor}: {account.user_name} is excepted until {until:%Y-%m-%d}. {made.reason}",
-        subjects=[*subjects(question), Subject("exception", str(made.pk), str(made))],
-    )
+    _excepted(ExceptionKind.FINDING, account, question, yes, at)
     return _("excepted until %(until)s") % {"until": f"{until:%Y-%m-%d %H:%M} UTC"}
 
 
@@ -134,18 +136,7 @@ def _returns(question: Approval, _plan: Plan | None, yes: list[UUID], _barred: s
         raise Stale(
             _("the policy of %(system)s changed since this was asked; nothing was written") % {"system": system}
         )
-    try:
-        exceptions.make(
-            kind=ExceptionKind.REACTIVATION,
-            system=system,
-            reason=question.facts["reason"],
-            asked_by=UUID(question.facts["asked_by_identity"]),
-            approved_by=yes[-1],
-            until=until,
-            at=at,
-        )
-    except exceptions.CantExcept as error:
-        raise Stale(str(error)) from error
+    _excepted(ExceptionKind.REACTIVATION, system, question, yes, at)
     return _("excepted until %(until)s") % {"until": f"{until:%Y-%m-%d %H:%M} UTC"}
 
 

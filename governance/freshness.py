@@ -10,13 +10,14 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from uuid import UUID
 
-from django.db.models import Count
+from django.db.models import Count, Q
 from django.utils.translation import gettext as _
 
 from accounts.models.account import AccountState
 from accounts.models.finding import Finding, FindingKind
 from accounts.models.system import System
 from accounts.states import FINDING_OPEN
+from provisioning import differences
 from provisioning.models.connection import Connection, Connector
 from provisioning.models.run import Run, RunState
 from provisioning.models.shadow import Shadow
@@ -133,7 +134,9 @@ def of_systems(*, at: datetime, systems: Iterable[UUID] | None = None) -> list[M
         account__state=AccountState.ARCHIVED
     )
     accounts = dict(living.order_by().values_list("system_id").annotate(Count("id")))
-    open_now = Finding.objects.filter(kind__in=DIFFERENCES, state__in=FINDING_OPEN, system__isnull=False)
+    # Memberships that nobody could read are no equality either.
+    unread = Q(kind=FindingKind.NOT_MEASURED, dedupe_key__startswith=differences.UNREAD)
+    open_now = Finding.objects.filter(Q(kind__in=DIFFERENCES) | unread, state__in=FINDING_OPEN, system__isnull=False)
     differ = dict(open_now.order_by().values_list("system_id").annotate(Count("id")))
     problems = _problems(connections.values())
     return [

@@ -38,6 +38,8 @@ DUE = {
     FindingKind.NOT_MEASURED: timedelta(days=7),
 }
 OFF = frozenset({AccountState.SUSPENDED, AccountState.DEPROVISIONED, AccountState.ARCHIVED})
+# Begins the dedupe key of "the memberships at a system are not measured".
+UNREAD = "memberships_not_measured:"
 
 
 def status(snapshot: Snapshot, row: Row) -> Counted:
@@ -197,7 +199,7 @@ def unread(snapshot: Snapshot, why: str) -> Counted:
 
 def unread_key(system: UUID) -> str:
     """The dedupe key of "the memberships at this system are not measured"."""
-    return f"memberships_not_measured:{system}"
+    return f"{UNREAD}{system}"
 
 
 def status_key(system: UUID, account: UUID) -> str:

@@ -1,14 +1,16 @@
 """Plans carried out: in batches, against permits, exactly what was frozen and nothing twice; then verified."""
 
 from collections.abc import Callable, Collection, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import UUID
 
 from django.db import DatabaseError, transaction
 
 from accounts import lifecycle, memberships, permits
+from accounts.findings import Wrong, open_or_raise
 from accounts.models.account import Account
+from accounts.models.finding import FindingKind, Severity
 from accounts.models.group import Group
 from accounts.models.permit import Permit
 from audit import crashpoints
@@ -69,6 +71,27 @@ def advance(*, tenant: UUID, plan_id: UUID, clock: Clock, go_on: Callable[[], bo
         crashpoints.here(BEFORE_BATCH)
         if not go_on():
             return False
+
+
+def say_changed(*, plan_id: UUID, because: str, at: datetime) -> None:
+    """A plan is not what was decided about: that is a finding, and the plan lapses unless it has begun."""
+    plan = plans.locked(plan_id)
+    open_or_raise(
+        [
+            Wrong(
+                kind=FindingKind.SWEEP_FAILED,
+                key=f"plan_changed:{plan.pk}",
+                title=f"{plan} at {plan.system.name} is not carried out: {because}",
+                severity=Severity.CRITICAL,
+                system=plan.system_id,
+                evidence={"plan": str(plan), "state": str(plan.state), "because": because},
+                due_at=at + timedelta(days=1),
+            )
+        ],
+        at=at,
+    )
+    if PLAN.allows(source=plan.state, target=PlanState.LAPSED):
+        plans.lapse(plan=plan, because=because, at=at)
 
 
 def _cause() -> Cause:

@@ -1,5 +1,6 @@
 """Not having looked is itself a finding: of each system without a complete reading inside its goal."""
 
+import re
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -8,6 +9,8 @@ from accounts.models.finding import FindingKind, Severity
 from accounts.models.system import System
 from provisioning import differences
 from provisioning.models.connection import Connection, Connector
+
+_ADDRESS = re.compile(r"https?://[^\s,]*[^\s,.:;]")
 
 
 def not_measured_key(system: UUID) -> str:
@@ -37,10 +40,12 @@ def _not_measured(system: System, connection: Connection | None, *, at: datetime
         return None
     since = f"last read completely {last:%Y-%m-%d %H:%M} UTC" if last else "never read completely"
     stage, why = _why(connection)
+    # An address is evidence, and no part of a title.
+    short = _ADDRESS.sub("its server", why)
     return Wrong(
         kind=FindingKind.NOT_MEASURED,
         key=not_measured_key(system.pk),
-        title=f"{system.name} is not measured, {since}: {why}",
+        title=f"{system.name} is not measured, {since}: {short}",
         severity=Severity.MEDIUM if connection is None else Severity.HIGH,
         system=system.pk,
         evidence={"last_complete_at": last.isoformat() if last else None, "why": why},

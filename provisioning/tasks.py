@@ -19,6 +19,7 @@ from provisioning import execution, freshness, readback, reconciliation, tokens
 from provisioning.models.connection import Connection
 from provisioning.models.plan import Plan, PlanState
 from provisioning.models.run import Run, RunState
+from provisioning.plans import PlanChanged
 
 MINUTE = 60.0
 log = structlog.get_logger("rollcall.tasks")
@@ -107,7 +108,11 @@ def execute_cleared_plans() -> None:
 
 
 def _execute(tenant: UUID, plan_id: UUID, go_on: Callable[[], bool]) -> None:
-    execution.advance(tenant=tenant, plan_id=plan_id, clock=_now, go_on=go_on, then=reconciliation.after_plan)
+    try:
+        execution.advance(tenant=tenant, plan_id=plan_id, clock=_now, go_on=go_on, then=reconciliation.after_plan)
+    except PlanChanged as error:
+        with scope(tenant=tenant, cause=_sweep("a plan is not what was decided about")):
+            execution.say_changed(plan_id=plan_id, because=str(error), at=_now())
 
 
 @shared_task  # type: ignore[untyped-decorator]  # Celery has no types

@@ -46,7 +46,7 @@ def live(system: System, at: dt.datetime) -> PolicyException | None:
 def test_an_exception_is_made_between_two_people_and_journaled(system: System, two: tuple[UUID, UUID]) -> None:
     written = written_from_here(PolicyException)
     made = exceptions.make(
-        kind=KIND, system=system, reason="migration", asked_by=two[0], approved_by=two[1], until=AT + HOUR, at=AT
+        kind=KIND, about=system, reason="migration", asked_by=two[0], approved_by=two[1], until=AT + HOUR, at=AT
     )
     assert (made.asked_by_id, made.approved_by_id, made.made_by_setup) == (*two, False)
     assert written.history(PolicyException) == {"PolicyException": 1}
@@ -56,15 +56,27 @@ def test_an_exception_is_made_between_two_people_and_journaled(system: System, t
     assert (written.subjects("system"), written.subjects("exception")) == ({str(system.pk)}, {str(made.pk)})
 
 
+def test_an_exception_about_an_account_names_it_and_no_system(tenant: Tenant, two: tuple[UUID, UUID]) -> None:
+    written = written_from_here(PolicyException)
+    account = make.a_person(tenant, "ada", at=AT)
+    made = exceptions.make(
+        kind=ExceptionKind.FINDING, about=account, reason="audit", asked_by=two[0], approved_by=two[1],
+        until=AT + HOUR, at=AT,
+    )  # fmt: skip
+    assert (made.account, made.system) == (account, None)
+    assert written.sentences()[-1] == f"a test: {made.get_kind_display()} of ada, until 2026-11-23. audit"
+    assert str(account.pk) in written.subjects("account")
+
+
 def test_nobody_approves_what_they_asked_for_and_nothing_is_without_an_end(
     system: System, two: tuple[UUID, UUID]
 ) -> None:
     with pytest.raises(exceptions.CantExcept, match="approved by another"):
         exceptions.make(
-            kind=KIND, system=system, reason="x", asked_by=two[0], approved_by=two[0], until=AT + HOUR, at=AT
+            kind=KIND, about=system, reason="x", asked_by=two[0], approved_by=two[0], until=AT + HOUR, at=AT
         )
     with pytest.raises(exceptions.CantExcept, match="its end lies ahead"):
-        exceptions.make(kind=KIND, system=system, reason="x", asked_by=two[0], approved_by=two[1], until=AT, at=AT)
+        exceptions.make(kind=KIND, about=system, reason="x", asked_by=two[0], approved_by=two[1], until=AT, at=AT)
     with pytest.raises(exceptions.CantExcept, match="its end lies ahead"):
         setup(system, until=AT)
     assert not PolicyException.objects.exists()

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 import pytest
 
+from accounts import findings
 from accounts.findings import Wrong, open_or_raise
 from accounts.models.account import Account
 from accounts.models.finding import FindingKind, Severity
@@ -19,7 +20,7 @@ from governance.freshness import Word
 from governance.lines import Query
 from governance.models.approval import Approval
 from governance.models.campaign import Silence
-from provisioning import systems
+from provisioning import differences, systems
 from provisioning.models.connection import Connection, RefusedToken, SystemToken
 from provisioning.models.plan import Plan
 from provisioning.models.run import Run
@@ -83,6 +84,14 @@ def test_a_system_differs_while_a_difference_is_open(
     a_finding(FindingKind.CORRELATION, "another matter", system=system.pk, at=at)
     found = freshness.of(system, at=at)
     assert (found.word, found.differ) == (Word.DIFFERS, 1)
+
+
+def test_memberships_that_nobody_could_read_are_no_equality(tenant: Tenant, because: Cause, at: dt.datetime) -> None:
+    system = measured(tenant, "Okta", at=at)
+    found = a_finding(FindingKind.NOT_MEASURED, differences.unread_key(system.pk), system=system.pk, at=at)
+    assert (freshness.of(system, at=at).word, freshness.of(system, at=at).differ) == (Word.DIFFERS, 1)
+    findings.call_false(finding=found, reason="it has no groups", at=at)
+    assert freshness.of(system, at=at).word == Word.EQUAL
 
 
 def test_grey_outranks_green_and_amber_and_what_is_unknown_is_never_zero(

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from contextlib import contextmanager
 from http.client import HTTPResponse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import httpx
@@ -76,6 +77,16 @@ def serving(product: Product, bind: str) -> Iterator[None]:
     finally:
         process.terminate()
         process.wait(timeout=10)
+
+
+def test_a_broken_setting_stops_the_web_process_with_one_line() -> None:
+    ended = subprocess.run(
+        [sys.executable, "-c", "import governance.wsgi"],
+        cwd=Path(__file__).parents[2], env=newcomers_environment(ROLLCALL_LOG_LEVEL="LOUD"), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert ended.stderr.startswith("Rollcall can't start: ")
+    assert ended.stderr.count("\n") == 1
 
 
 def takes_connections(path: str) -> bool:

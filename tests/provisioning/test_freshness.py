@@ -93,7 +93,7 @@ def test_why_a_system_is_not_measured_is_said_at_once_when_it_changes(acting, sy
     finish(begin(acting, system))
     with acting():
         freshness.watch_freshness(at=AT + MINUTE)
-        assert not_measured()[0][0].endswith("answered 401: the token is not accepted.")
+        assert not_measured()[0][0].endswith(": its server answered 401: the token is not accepted.")
         connections.pause(connection=Connection.objects.get(), reason="x", at=AT + MINUTE)
         freshness.watch_freshness(at=AT + 2 * MINUTE)
         assert not_measured()[0][0].endswith("paused since 2026-11-23 12:01 UTC")

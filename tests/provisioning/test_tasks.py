@@ -9,12 +9,13 @@ from django.conf import settings
 from accounts import lifecycle
 from accounts import tasks as account_tasks
 from accounts.models import Account, Finding
+from accounts.models.finding import Severity
 from audit import tasks as audit_tasks
 from audit.models import Cause
 from audit.scope import scope
 from provisioning import connections, execution, reconciliation, tasks, tokens
-from provisioning.models import Connection, Plan, Readback, ReadRecord, RefusedToken, Run
-from tests.conftest import AT, a_cause
+from provisioning.models import Connection, Plan, PlannedChange, Readback, ReadRecord, RefusedToken, Run
+from tests.conftest import AT, a_cause, take_rules_away
 from tests.fakes.directories import a_system, known, serving
 
 BEFORE = AT - dt.timedelta(days=1)
@@ -268,3 +269,25 @@ def test_an_ending_by_hand_is_read_back_by_the_clock(tenant, acting, directory, 
     with acting():
         assert [r.result for r in Readback.objects.all()] == ["active"]
         assert Finding.objects.get(state="open").kind == "still_active"
+
+
+@pytest.mark.parametrize(("state", "becomes"), [("cleared", "lapsed"), ("executing", "executing")])
+def test_a_plan_that_is_not_what_was_frozen_is_a_finding_once_and_lapses_unless_it_began(
+    tenant, acting, directory, state, becomes
+):
+    with acting():
+        read_from(tenant, directory)
+    tasks.reconcile_due()
+    with acting():
+        take_rules_away(PlannedChange)
+        PlannedChange.objects.update(label="somebody else")
+        Plan.objects.update(state=state)
+    for _tick in range(2):
+        tasks.execute_cleared_plans()
+    with acting():
+        found = Finding.objects.get(kind="sweep_failed")
+        assert (found.severity, found.system.name, found.evidence["because"]) == (
+            Severity.CRITICAL, "Okta", "the plan's rows are not what was frozen; nothing more was written",
+        )  # fmt: skip
+        assert Plan.objects.get().state == becomes
+        assert Account.objects.get().state == "active"
