@@ -1,6 +1,7 @@
 """The owner's pages: what I answer for, what is offered to me, what I am asked to review. Phone first."""
 
 import zoneinfo
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -17,7 +18,7 @@ from accounts.models.ownership import Ownership, OwnershipState
 from accounts.rules import Refused, Word
 from governance import reviews as door
 from governance.models.campaign import Review, ReviewDecision, ReviewState
-from governance.pages import Ask, PageRequest, ask, end_of_day, page, said_facts
+from governance.pages import Ask, PageRequest, ask, end_of_day, page
 from provisioning.models.shadow import Shadow
 
 BATCH = 12
@@ -114,6 +115,33 @@ def _line(request: PageRequest, pk: UUID) -> Review:
     return line
 
 
+def _shown(evidence: Mapping[str, Any]) -> list[tuple[str, Any]]:
+    """The evidence of a line in the order in which one decides by it. What is unknown says so."""
+
+    def instant(name: str, otherwise: str) -> Any:
+        text = evidence.get(name)
+        return datetime.fromisoformat(text) if text else otherwise
+
+    def words(name: str) -> str:
+        found = evidence.get(name) or []
+        return ", ".join(str(one["title"] if isinstance(one, Mapping) else one) for one in found)
+
+    privileged = _("yes") if evidence.get("is_privileged") else _("no")
+    rows: list[tuple[str, Any]] = [
+        (_("Last used"), instant("last_used_at", _("unknown: nothing tells us"))),
+        (_("Reaches"), words("memberships") or _("no group that we know")),
+        (_("Changed since it was last certified"), words("changed")),
+        (_("Privileged"), privileged),
+        (_("Wrong with it"), words("findings")),
+        (_("Ends"), instant("expires_at", _("no end"))),
+        (_("Known to"), words("systems") or _("no system")),
+        (_("Environment"), evidence.get("environment") or ""),
+        (_("Last certified"), instant("last_certified_at", _("never"))),
+        (_("As of"), instant("frozen_at", "")),
+    ]
+    return [(name, value) for name, value in rows if value != ""]
+
+
 @page(Word.REVIEW_ANSWER)
 def review(request: PageRequest, pk: UUID) -> HttpResponse:
     """One line: the evidence as it was at the launch, and the two answers, equally near."""
@@ -126,7 +154,7 @@ def review(request: PageRequest, pk: UUID) -> HttpResponse:
             "line": line,
             "number": waiting.index(line.pk) + 1 if line.pk in waiting else None,
             "of": len(waiting),
-            "evidence": said_facts(line.evidence, besides=frozenset({"purpose"})),
+            "evidence": _shown(line.evidence),
             "decisions": ReviewDecision.objects.filter(review=line),
         },
     )

@@ -14,7 +14,7 @@ from accounts.models.account import Account
 from audit.scope import scope
 from governance import campaigns, reviews
 from governance.lines import Query
-from governance.models.campaign import Campaign, Silence
+from governance.models.campaign import Campaign, Review, Silence
 from tests.conftest import a_cause
 from tests.factories.governance import a_connection, a_person, a_service, a_shadow, a_system, now, staff
 from tests.factories.governance import a_user as a_login
@@ -157,3 +157,27 @@ def test_the_launch_says_how_many_people_get_a_mail(security: Client, tenant: Te
     assert "1 person gets a mail with their lines." in page
     assert "Launch 3 lines" in page
     assert "No campaign yet." not in text_of(security.get(PAGE))
+
+
+def test_an_owner_reads_the_evidence_in_the_order_of_the_decision_and_what_is_unknown_says_so(
+    client: Client, tenant: Tenant
+) -> None:
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        chen, _owner, ruiz = owners(tenant)
+        campaigns.launch(campaign=drafted(tenant, chen), user=chen, at=now())
+        line = Review.objects.order_by("account__user_name").first()
+    assert line is not None
+    enter(client, ruiz)
+    shown = text_of(client.get(f"/t/acme/my/reviews/{line.pk}/"))
+    assert "svc-0 · service account active" in shown
+    assert "1 of 3. Is it still needed? Keep End" in shown
+    names = re.findall(
+        r"(Purpose|Last used|Reaches|Privileged|Wrong with it|Ends|Known to|Environment|Last certified|As of) ",
+        shown.split("As it was when the campaign began")[1],
+    )
+    assert names == [
+        "Purpose", "Last used", "Reaches", "Privileged", "Ends", "Known to", "Last certified", "As of",
+    ]  # fmt: skip
+    assert "Last used unknown: nothing tells us Reaches no group that we know Privileged no" in shown
+    assert "Known to Okta" in shown
+    assert "Last certified never" in shown
