@@ -14,19 +14,8 @@ from tests.factories.words import in_the_ledger
 
 if TYPE_CHECKING:
     from accounts.models import System, Tenant
-    from audit.models import Cause
 
 MINUTE = dt.timedelta(minutes=1)
-
-
-@pytest.fixture
-def now() -> dt.datetime:
-    return make.now()
-
-
-@pytest.fixture
-def system(tenant: Tenant, because: Cause, now: dt.datetime) -> System:
-    return make.a_system(tenant, at=now)
 
 
 @pytest.mark.parametrize(

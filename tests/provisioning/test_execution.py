@@ -22,7 +22,7 @@ from provisioning.models.shadow import Shadow
 from provisioning.plans import PlanChanged, Wanted
 from tests.conftest import take_rules_away
 from tests.factories import governance as make
-from tests.factories.permits import granted, security
+from tests.factories.permits import granted
 from tests.factories.plans import a_member, ask, end_of, ended, read, results, state
 from tests.factories.words import in_the_ledger, written_from_here
 
@@ -32,26 +32,6 @@ if TYPE_CHECKING:
 MINUTE = dt.timedelta(minutes=1)
 HOUR = dt.timedelta(hours=1)
 MODELS = (Plan, PlannedChange, Account, Membership, Permit)
-
-
-@pytest.fixture
-def now() -> dt.datetime:
-    return make.now()
-
-
-@pytest.fixture
-def system(tenant: Tenant, because: Cause, now: dt.datetime) -> System:
-    return make.a_system(tenant, at=now)
-
-
-@pytest.fixture
-def person(tenant: Tenant, system: System, now: dt.datetime) -> Account:
-    return a_member(system, "ada", now)
-
-
-@pytest.fixture
-def people(tenant: Tenant, because: Cause, now: dt.datetime) -> list[User]:
-    return [security(make.a_person(tenant, name, at=now), at=now) for name in ("sam", "sue")]
 
 
 def test_below_the_brake_a_plan_is_cleared_and_carried_out_once(

@@ -9,16 +9,10 @@ import pytest
 
 from accounts.models import Account
 from provisioning import expiries
-from tests.factories import governance as make
 
 if TYPE_CHECKING:
     from accounts.models import Tenant
     from audit.models import Cause
-
-
-@pytest.fixture
-def now() -> dt.datetime:
-    return make.now()
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,10 @@ import datetime as dt
 import pytest
 
 from accounts.models import Finding
-from audit.scope import scope
 from provisioning import connections, freshness, reconciliation, systems
 from provisioning.models import Connection
-from tests.conftest import AT, a_cause
-from tests.fakes.directories import a_system, known, known_group, serving
+from tests.conftest import AT
+from tests.fakes.directories import a_system, known, known_group
 
 BEFORE = AT - dt.timedelta(days=1)
 MINUTE = dt.timedelta(minutes=1)
@@ -24,17 +23,6 @@ class Clock:
     def __call__(self):
         self.now += dt.timedelta(seconds=1)
         return self.now
-
-
-@pytest.fixture
-def directory():
-    with serving() as one:
-        yield one
-
-
-@pytest.fixture
-def acting(tenant):
-    return lambda **more: scope(tenant=tenant.pk, cause=a_cause(**more))
 
 
 @pytest.fixture

@@ -28,21 +28,10 @@ from tests.factories.words import NHI, written_from_here
 
 if TYPE_CHECKING:
     from accounts.models import Tenant
-    from audit.models import Cause
 
 HOUR = dt.timedelta(hours=1)
 DAY = dt.timedelta(days=1)
 MODELS = (Account, Shadow, Hold, Ownership, Finding, Plan, PlannedChange, Permit, Membership)
-
-
-@pytest.fixture
-def now() -> dt.datetime:
-    return make.now()
-
-
-@pytest.fixture
-def system(tenant: Tenant, because: Cause, now: dt.datetime) -> System:
-    return make.a_system(tenant, at=now)
 
 
 def test_a_person_is_made_active_with_one_row_of_each_and_one_entry(system: System, now: dt.datetime) -> None:

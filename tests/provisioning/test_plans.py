@@ -15,36 +15,15 @@ from provisioning import execution, plans
 from provisioning.models.plan import Plan, PlannedChange
 from provisioning.plans import PlanChanged
 from tests.factories import governance as make
-from tests.factories.permits import excused, granted, security
+from tests.factories.permits import excused, granted
 from tests.factories.plans import a_member, ask, end_of, ended, made_up, read, results, state
 from tests.factories.words import written_from_here
 
 if TYPE_CHECKING:
     from accounts.models import Tenant, User
-    from audit.models import Cause
 
 HOUR = dt.timedelta(hours=1)
 MODELS = (Plan, PlannedChange, Account, Membership, Permit)
-
-
-@pytest.fixture
-def now() -> dt.datetime:
-    return make.now()
-
-
-@pytest.fixture
-def system(tenant: Tenant, because: Cause, now: dt.datetime) -> System:
-    return make.a_system(tenant, at=now)
-
-
-@pytest.fixture
-def person(tenant: Tenant, system: System, now: dt.datetime) -> Account:
-    return a_member(system, "ada", now)
-
-
-@pytest.fixture
-def people(tenant: Tenant, because: Cause, now: dt.datetime) -> list[User]:
-    return [security(make.a_person(tenant, name, at=now), at=now) for name in ("sam", "sue")]
 
 
 def test_one_person_decides_about_a_person_and_two_about_a_machine_a_privileged_account_and_a_stopped_plan(

@@ -7,26 +7,14 @@ import pytest
 from accounts import lifecycle
 from accounts.models import Account, Finding, HoldKind
 from audit import crashpoints
-from audit.scope import scope
 from provisioning import connections, readback
 from provisioning.models import Connection, Readback, Shadow
-from tests.conftest import AT, a_cause
+from tests.conftest import AT
 from tests.fakes.directories import a_system, known, serving
 
 BEFORE = AT - dt.timedelta(days=1)
 MINUTE = dt.timedelta(minutes=1)
 DUE = AT + 5 * MINUTE
-
-
-@pytest.fixture
-def directory():
-    with serving() as one:
-        yield one
-
-
-@pytest.fixture
-def acting(tenant):
-    return lambda **more: scope(tenant=tenant.pk, cause=a_cause(**more))
 
 
 @pytest.fixture

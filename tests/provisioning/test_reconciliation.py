@@ -8,7 +8,6 @@ from cryptography.fernet import Fernet
 from accounts.models import Account, Finding, FindingKind
 from audit import crashpoints
 from audit.models import JournalEntry
-from audit.scope import scope
 from provisioning import connections, execution, readback, reconciliation, snapshot, systems
 from provisioning.models import (
     Connection,
@@ -22,8 +21,8 @@ from provisioning.models import (
     StagedResource,
 )
 from provisioning.reconciliation import CantRead
-from tests.conftest import AT, a_cause
-from tests.fakes.directories import a_system, known, known_group, serving
+from tests.conftest import AT
+from tests.fakes.directories import a_system, known, known_group
 
 BEFORE = AT - dt.timedelta(days=1)
 MINUTE = dt.timedelta(minutes=1)
@@ -38,17 +37,6 @@ class Clock:
     def __call__(self):
         self.now += dt.timedelta(seconds=1)
         return self.now
-
-
-@pytest.fixture
-def directory():
-    with serving() as one:
-        yield one
-
-
-@pytest.fixture
-def acting(tenant):
-    return lambda **more: scope(tenant=tenant.pk, cause=a_cause(**more))
 
 
 @pytest.fixture

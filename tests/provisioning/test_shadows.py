@@ -19,17 +19,6 @@ if TYPE_CHECKING:
     import datetime as dt
 
     from accounts.models import System, Tenant
-    from audit.models import Cause
-
-
-@pytest.fixture
-def now() -> dt.datetime:
-    return make.now()
-
-
-@pytest.fixture
-def system(tenant: Tenant, because: Cause, now: dt.datetime) -> System:
-    return make.a_system(tenant, at=now)
 
 
 @pytest.mark.parametrize(

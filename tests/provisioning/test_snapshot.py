@@ -9,7 +9,7 @@ from provisioning import proofs, reconciliation, snapshot
 from provisioning.connectors.readings import BadAnswer
 from provisioning.models import Connection, FieldAuthority, Run, Snapshot, SnapshotProof, StagedMember, StagedResource
 from tests.conftest import AT, a_cause
-from tests.fakes.directories import a_system, serving
+from tests.fakes.directories import a_system
 
 
 def always():
@@ -17,12 +17,6 @@ def always():
 
 
 LATER = AT + dt.timedelta(minutes=1)
-
-
-@pytest.fixture
-def directory():
-    with serving() as one:
-        yield one
 
 
 @pytest.fixture

@@ -34,21 +34,10 @@ from tests.factories.words import in_the_ledger, written_from_here
 
 if TYPE_CHECKING:
     from accounts.models import Tenant
-    from audit.models import Cause
 
 HOUR = dt.timedelta(hours=1)
 DAY = dt.timedelta(days=1)
 MODELS = (Account, Shadow, Hold, Ownership, Finding, Plan, PlannedChange, Permit, Membership)
-
-
-@pytest.fixture
-def now() -> dt.datetime:
-    return make.now()
-
-
-@pytest.fixture
-def system(tenant: Tenant, because: Cause, now: dt.datetime) -> System:
-    return make.a_system(tenant, at=now)
 
 
 def test_inactive_takes_effect_at_once_and_the_second_word_changes_nothing(system: System, now: dt.datetime) -> None:

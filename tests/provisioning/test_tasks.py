@@ -31,17 +31,6 @@ def clock(monkeypatch):
     return Clock
 
 
-@pytest.fixture
-def directory():
-    with serving() as one:
-        yield one
-
-
-@pytest.fixture
-def acting(tenant):
-    return lambda **more: scope(tenant=tenant.pk, cause=a_cause(**more))
-
-
 def read_from(tenant, directory, name="Okta"):
     """A system whose directory shows ann inactive; here she is active."""
     system = a_system(tenant, at=BEFORE, name=name, directory=directory)

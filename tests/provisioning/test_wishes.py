@@ -19,26 +19,10 @@ from tests.factories.words import written_from_here
 
 if TYPE_CHECKING:
     from accounts.models import Tenant
-    from audit.models import Cause
 
 MINUTE = dt.timedelta(minutes=1)
 HOUR = dt.timedelta(hours=1)
 MODELS = (Plan, PlannedChange, Account, Membership, Permit)
-
-
-@pytest.fixture
-def now() -> dt.datetime:
-    return make.now()
-
-
-@pytest.fixture
-def system(tenant: Tenant, because: Cause, now: dt.datetime) -> System:
-    return make.a_system(tenant, at=now)
-
-
-@pytest.fixture
-def person(tenant: Tenant, system: System, now: dt.datetime) -> Account:
-    return a_member(system, "ada", now)
 
 
 def test_a_wish_is_frozen_hashed_and_waits_eight_hours(person: Account, system: System, now: dt.datetime) -> None:
