@@ -77,6 +77,8 @@ class ReviewState(models.TextChoices):
 class Review(TenantOwned):
     """One line of a campaign: one account, one reviewer, and the evidence as it was at the launch."""
 
+    frozen: ClassVar = ("campaign", "account", "evidence")
+
     campaign = TenantForeignKey(Campaign, related_name="reviews")
     account = TenantForeignKey(Account, related_name="reviews")
     reviewer = TenantForeignKey(Account, related_name="+")

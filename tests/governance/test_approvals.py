@@ -414,7 +414,6 @@ def test_a_permit_with_one_answer_named_twice_is_refused_by_the_database(world: 
 def test_a_permit_that_leaves_out_who_is_barred_is_refused_by_the_database(
     world: World, tenant: Tenant, at: dt.datetime
 ) -> None:
-    Approval.objects.filter(pk=world.question.pk).update(title="still the same")
     insert_answer(world.question, world.chen, at)
     insert_answer(world.question, world.ito, at)
     with pytest.raises(DatabaseError, match="has not been answered so"), transaction.atomic():

@@ -244,6 +244,19 @@ def test_what_a_question_asks_never_changes(because, change):
     assert broken_by(lambda: Approval.objects.filter(pk=question.pk).update(**change)) == "RC023"
 
 
+@pytest.mark.parametrize(
+    ("make", "change"),
+    [
+        (rows.approval, {"title": "May another come back?"}),
+        (rows.approval, {"facts": {"asked_by_identity": "somebody else"}}),
+        (rows.review, {"evidence": {"last_used_at": "yesterday"}}),
+    ],
+)
+def test_what_people_saw_when_they_answered_never_changes(because, make, change):
+    row = make()
+    assert broken_by(lambda: type(row).objects.filter(pk=row.pk).update(**change)) == "RC006"
+
+
 def test_a_question_that_has_ended_stays_so(because):
     question = rows.approval()
     this = Approval.objects.filter(pk=question.pk)

@@ -40,16 +40,6 @@ WHO = {"username": "k.osei", "display_name": "Kofi Osei", "email": "", "account"
 
 
 @pytest.fixture
-def administrator(tenant: Tenant) -> User:
-    return a_user("m.ito", RoleName.ADMINISTRATOR, tenant=tenant)
-
-
-@pytest.fixture
-def admin(client: Client, administrator: User) -> Client:
-    return enter(client, administrator)
-
-
-@pytest.fixture
 def subject(tenant: Tenant) -> User:
     """Somebody with one role, about whom the pages are."""
     return a_user("a.ruiz", RoleName.AUDITOR, tenant=tenant)

@@ -25,7 +25,7 @@ from provisioning.models.run import Run, RunState
 from tests.conftest import a_cause
 from tests.factories.governance import a_connection, a_person, a_service, a_system, asked_back, now, tripped
 from tests.governance.shell import a_user, enter
-from tests.governance.test_systems_pages import text_of
+from tests.governance.world import text_of
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -312,3 +312,7 @@ def test_a_plan_that_passed_says_so(client: Client, tenant: Tenant) -> None:
     )
     assert "Why the brake let it pass below both limits" in shown
     assert "the one as CSV" in shown
+    assert "all planned done already so void: something newer was decided failed rejected" in shown
+    page = f"/t/acme/admin/plans/{plan.pk}/?result="
+    assert "bo" in text_of(client.get(f"{page}done")).split()
+    assert "No change is in this part." in text_of(client.get(f"{page}failed"))

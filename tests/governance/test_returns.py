@@ -23,7 +23,7 @@ from tests.factories.governance import a_role, a_system, now, staff
 from tests.factories.scim import Idp
 from tests.factories.scim import a_user as a_scim_user
 from tests.governance.shell import a_user, enter
-from tests.governance.test_systems_pages import World, make_world, text_of
+from tests.governance.world import World, make_world, text_of
 
 if TYPE_CHECKING:
     from django.test import Client

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from accounts.models import RoleName, Tenant, User
+from accounts.models import RoleName, User
 from accounts.rules import ROLES, Word
 from audit.scope import scope
 from governance.admin.system_forms import by_value
@@ -18,7 +18,7 @@ from tests.factories.governance import now
 from tests.factories.scim import Idp
 from tests.factories.scim import a_user as a_scim_user
 from tests.governance.shell import a_user, enter
-from tests.governance.test_systems_pages import World, make_world, text_of
+from tests.governance.world import World, make_world, text_of
 
 if TYPE_CHECKING:
     import uuid
@@ -28,21 +28,6 @@ if TYPE_CHECKING:
     from provisioning.models.authority import FieldAuthority
 
 pytestmark = [pytest.mark.face, pytest.mark.django_db]
-
-
-@pytest.fixture
-def world(tenant: Tenant) -> World:
-    return make_world(tenant)
-
-
-@pytest.fixture
-def administrator(tenant: Tenant) -> User:
-    return a_user("m.ito", RoleName.ADMINISTRATOR, tenant=tenant)
-
-
-@pytest.fixture
-def admin(client: Client, administrator: User) -> Client:
-    return enter(client, administrator)
 
 
 def rules(world: World) -> list[FieldAuthority]:

@@ -15,7 +15,7 @@ from provisioning import systems
 from tests.conftest import a_cause
 from tests.factories.governance import now
 from tests.governance.shell import a_user, enter
-from tests.governance.test_systems_pages import World, make_world, text_of
+from tests.governance.world import World, make_world, text_of
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -24,18 +24,8 @@ pytestmark = [pytest.mark.face, pytest.mark.django_db]
 
 
 @pytest.fixture
-def world(tenant: Tenant) -> World:
-    return make_world(tenant)
-
-
-@pytest.fixture
 def chen(tenant: Tenant) -> User:
     return a_user("l.chen", RoleName.SECURITY, tenant=tenant)
-
-
-@pytest.fixture
-def admin(client: Client, tenant: Tenant) -> Client:
-    return enter(client, a_user("m.ito", RoleName.ADMINISTRATOR, tenant=tenant))
 
 
 def new(world: World) -> str:

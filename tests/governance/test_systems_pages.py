@@ -5,8 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
-from html import unescape
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 from uuid import uuid4
 
@@ -14,7 +13,6 @@ import pytest
 from django.db import connection as database
 from django.forms.models import model_to_dict
 from django.test.utils import CaptureQueriesContext
-from django.urls import reverse
 
 from accounts import exceptions
 from accounts.models import RoleName, Tenant, User
@@ -34,6 +32,7 @@ from tests.factories.governance import a_connection, a_system, now
 from tests.factories.scim import Idp
 from tests.factories.scim import a_user as a_scim_user
 from tests.governance.shell import a_user, enter
+from tests.governance.world import World, make_world, text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,61 +48,6 @@ MANAGES = (
     "system-new", "system-connection", "system-token", "system-token-rotate", "system-token-end", "system-policy",
     "system-pause", "system-resume", "system-end", "system-rule-new", "system-administrator-new", "system-exception-new",
 )  # fmt: skip
-
-
-class World(NamedTuple):
-    """A system that is read and has one token."""
-
-    tenant: Tenant
-    system: System
-    connection: Connection
-    token: SystemToken
-    text: str
-
-    def url(self, name: str) -> str:
-        """The address of a page about it."""
-        path = reverse(name, kwargs=self.arguments(name))
-        return f"/t/{self.tenant.slug}{path}"
-
-    def arguments(self, name: str) -> dict[str, Any]:
-        """What the address names."""
-        if name in {"systems", "system-new"}:
-            return {}
-        if name in {"system-token-rotate", "system-token-end"}:
-            return {"pk": self.system.pk, "token": self.token.pk}
-        return {"pk": self.system.pk}
-
-
-def make_world(tenant: Tenant, name: str = "Okta") -> World:
-    at = now()
-    with scope(tenant=tenant.pk, cause=a_cause()):
-        system = a_system(tenant, name, at=at)
-        connection = a_connection(system, read_at=at - dt.timedelta(minutes=5))
-        token, text = tokens.make_token(
-            system=system, label="provisioning tab", may=["read", "write"], made_by=None, at=at,
-            expires_at=at + dt.timedelta(days=100),
-        )  # fmt: skip
-    return World(tenant, system, connection, token, text)
-
-
-@pytest.fixture
-def world(tenant: Tenant) -> World:
-    return make_world(tenant)
-
-
-@pytest.fixture
-def administrator(tenant: Tenant) -> User:
-    return a_user("m.ito", RoleName.ADMINISTRATOR, tenant=tenant)
-
-
-@pytest.fixture
-def admin(client: Client, administrator: User) -> Client:
-    return enter(client, administrator)
-
-
-def text_of(answer: HttpResponse) -> str:
-    """What a page says, without its tags."""
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", answer.content.decode())).split())
 
 
 def refreshed(world: World) -> World:

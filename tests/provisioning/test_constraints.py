@@ -153,9 +153,11 @@ def changed(row: Any, **values: Any) -> Callable[[], Any]:
         (rows.change, "account", rows.account),
         (rows.change, "act", lambda: "add_member"),
         (rows.change, "before", lambda: {"state": "x"}),
+        (rows.authority, "field", lambda: "title"),
+        (rows.authority, "status_values", lambda: ["left"]),
     ],
 )
-def test_what_a_plan_is_about_never_changes(
+def test_what_a_plan_is_about_and_a_rule_says_never_changes(
     because: Any, make: Callable[[], Any], field: str, other: Callable[[], Any]
 ) -> None:
     assert broken_by(changed(make(), **{field: other()})) == "RC006"
