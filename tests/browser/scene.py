@@ -217,8 +217,9 @@ def _deploy_comes_back(made: _Identities, scene: Scene) -> None:
         question = Approval.objects.get(kind=ApprovalKind.REACTIVATION, account=account)
     with scope(tenant=scene.tenant_id, cause=a_cause(kind=CauseKind.PAGE, actor="l.chen", reason="restore drill")):
         approvals.answer(
-            approval=question, user=made.users["Lena Chen"], is_yes=True, reason="restore drill, CHG-131", at=now()
-        )
+            approval=question, user=made.users["Lena Chen"], is_yes=True, reason="restore drill, CHG-131",
+            expires_at=now() + 30 * DAY, at=now(),
+        )  # fmt: skip
     scene.pages |= {
         "approval": f"/admin/approvals/{question.pk}/",
         "approval-yes": f"/admin/approvals/{question.pk}/yes/",
@@ -228,6 +229,10 @@ def _deploy_comes_back(made: _Identities, scene: Scene) -> None:
         "system": f"/admin/systems/{idp.system.pk}/",
         "system-token": f"/admin/systems/{idp.system.pk}/token/",
         "system-connection": f"/admin/systems/{idp.system.pk}/connection/",
+        "system-rule": f"/admin/systems/{idp.system.pk}/rules/",
+        "system-policy": f"/admin/systems/{idp.system.pk}/policy/",
+        "system-exception": f"/admin/systems/{idp.system.pk}/exception/",
+        "system-administrator": f"/admin/systems/{idp.system.pk}/administrators/",
     }
 
 

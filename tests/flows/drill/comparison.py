@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from uuid import UUID
 
+    from django.db.models import QuerySet
+
     from accounts.models import System
     from tests.flows.drill.client import Books
 
@@ -170,11 +172,18 @@ def leftovers() -> list[str]:
         *unequal("runs that went wrong", [], list(Run.objects.exclude(state="closed").values_list("state", "problem"))),
         *unequal("leases", 0, Run.objects.filter(leased_until__isnull=False).count()),
         *unequal("staged", 0, StagedResource.objects.count() + StagedMember.objects.count()),
-        *unequal("read-backs that are due", 0, Account.objects.filter(read_due_at__isnull=False).count()),
+        *unequal("read-backs that are due", 0, due_read_backs().count()),
         *_told_once("run.closed", Run.objects.count()),
         *_told_once("run.started", Run.objects.count()),
         *_told_once("plan.executed", Plan.objects.filter(state__in=["done", "done_with_residue"]).count()),
     ]
+
+
+def due_read_backs() -> QuerySet[Account]:
+    """Read-backs that were promised and not made. A line of a campaign that no system shows as off is read again and
+    again, as long as it is not settled: those are no leftovers.
+    """
+    return Account.objects.filter(read_due_at__isnull=False).exclude(reviews__state="silent")
 
 
 def _told_once(event: str, times: int) -> list[str]:

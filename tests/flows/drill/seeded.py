@@ -246,7 +246,7 @@ class Round:
                 and not Plan.objects.exclude(state__in=[*PLAN.final, "waiting"]).exists()
                 and not Account.objects.filter(user_name__startswith="late", state="active").exists()
                 and _ids(Approval.objects.filter(state="open"), "plan_id") == _ids(Plan.objects.filter(state="waiting"))
-                and not Account.objects.filter(read_due_at__isnull=False).exists()
+                and not comparison.due_read_backs().exists()
             )
 
     def differences(self) -> list[str]:
