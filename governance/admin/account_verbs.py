@@ -1,8 +1,6 @@
 """The verbs of one account: each asks for a reason, says what happens, and leads back to the account's page."""
 
-import zoneinfo
 from collections.abc import Collection, Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +17,8 @@ from accounts.models.account import Account, AccountKind, AccountState
 from accounts.models.hold import Hold, HoldKind
 from accounts.models.ownership import Ownership
 from accounts.rules import Refused, Ruling, Word, may_release
-from governance.pages import Ask, PageRequest, ReasonForm, ask, end_of_day, page
+from governance.admin.system_forms import UntilForm
+from governance.pages import Ask, PageRequest, ReasonForm, ask, page
 from provisioning import systems
 from provisioning.changes import fold
 from provisioning.models.plan import Plan, PlanKind, PlanState
@@ -216,24 +215,13 @@ def release(request: PageRequest, pk: UUID, hold: UUID) -> HttpResponse:
     )
 
 
-class RenewForm(ReasonForm):
-    """Until when, and why. A day ends at its end in the tenant's time zone."""
+class RenewForm(UntilForm):
+    """Until when an account goes on, and why."""
 
+    longest = lifecycle.LONGEST
+    too_long = gettext_lazy("Choose a day within two years: every end is looked at again.")
     until = forms.DateField(label=gettext_lazy("New end"), widget=forms.DateInput(attrs={"type": "date"}))
     field_order = ("until", "reason")
-
-    def __init__(self, *args: Any, zone: zoneinfo.ZoneInfo, at: datetime, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.zone, self.at = zone, at
-
-    def clean_until(self) -> datetime:
-        """The end of the typed day. Refuses a past one, and one further than two years."""
-        until = end_of_day(self.cleaned_data["until"], zone=self.zone)
-        if until <= self.at:
-            raise forms.ValidationError(_("Choose a day that lies ahead."))
-        if until > self.at + lifecycle.LONGEST:
-            raise forms.ValidationError(_("Choose a day within two years: every end is looked at again."))
-        return until
 
 
 @page(Word.ACCOUNT_RENEW)

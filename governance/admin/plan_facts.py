@@ -65,7 +65,6 @@ def of_return(plan: Plan, approval: Approval | None) -> dict[str, Any]:
         "last_used_at": _instant(risk.get("last_used_at")),
         "privileged": bool(risk.get("privileged")),
         "name_reused": bool(risk.get("name_reused")),
-        "environment": risk.get("environment", ""),
         "needs_owner": bool(said.get("needs_owner")),
         "owners": said.get("owners", []),
         "offered_to": said.get("offered_to", []),

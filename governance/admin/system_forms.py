@@ -150,7 +150,7 @@ class UntilForm(ReasonForm):
         self.zone, self.at = zone, at
 
     def clean_until(self) -> datetime:
-        """The end of the typed day. Refuses a past one, and one further than a year."""
+        """The end of the typed day. Refuses a past one, and one further than `longest`."""
         typed: date = self.cleaned_data["until"]
         until = end_of_day(typed, zone=self.zone)
         if until <= self.at:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from html import unescape
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,9 +18,9 @@ from tests.conftest import a_cause
 from tests.factories.governance import a_connection, a_person, a_service, a_shadow, a_system, now, staff
 from tests.factories.governance import a_user as a_login
 from tests.governance.shell import a_user, enter
+from tests.governance.world import text_of
 
 if TYPE_CHECKING:
-    from django.http import HttpResponse
     from django.test import Client
 
     from accounts.models import Tenant
@@ -34,11 +33,6 @@ PAGE = "/t/acme/admin/campaigns/"
 @pytest.fixture
 def security(client: Client, tenant: Tenant) -> Client:
     return enter(client, a_user("security", RoleName.SECURITY, tenant=tenant))
-
-
-def text_of(answer: HttpResponse) -> str:
-    """What a page says, without its tags."""
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", answer.content.decode())).split())
 
 
 def lines_of(client: Client, campaign: Campaign, query: str = "") -> list[str]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from html import unescape
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +23,7 @@ from governance.models.approval import Approval, ApprovalState
 from tests.conftest import a_cause
 from tests.factories.governance import a_person, a_role, now
 from tests.governance.shell import PASSWORD, a_user, enter
+from tests.governance.world import text_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,11 +51,6 @@ def url_of(name: str, user: User, *, slug: str = "acme") -> str:
     if name == "role-end":
         arguments["role"] = user.roles.order_by("since")[0].pk
     return f"/t/{slug}{reverse(name, kwargs=arguments)}"
-
-
-def text_of(answer: HttpResponse) -> str:
-    """What a page says, without its tags."""
-    return " ".join(unescape(re.sub(r"<[^>]+>", " ", answer.content.decode())).split())
 
 
 def rows_of(answer: HttpResponse) -> list[str]:
