@@ -14,7 +14,7 @@ from audit.keys import uuid7
 from audit.scope import scope
 from tests.conftest import a_cause, as_setup
 from tests.house import rows
-from tests.house.rows import EARLIER, LATER, NOW, broken_by
+from tests.house.rows import EARLIER, LATER, NOW, broken_by, changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -485,10 +485,6 @@ def test_a_permit_may_end_earlier_and_never_later(because):
 
 
 # -- what began so stays so
-
-
-def changed(row: Any, **values: Any) -> Callable[[], Any]:
-    return lambda: type(row).objects.filter(pk=row.pk).update(**values)
 
 
 @pytest.mark.parametrize(

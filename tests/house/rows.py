@@ -58,6 +58,11 @@ EARLIER = NOW - dt.timedelta(days=30)
 _number = count(1)
 
 
+def changed(row: Any, **values: Any) -> Callable[[], Any]:
+    """A write that gives a row that is there other values."""
+    return lambda: type(row).objects.filter(pk=row.pk).update(**values)
+
+
 def broken_by(write: Callable[[], Any]) -> str:
     """The name of the constraint, or else the SQLSTATE, with which the database refuses a write."""
     with pytest.raises(DatabaseError) as caught, transaction.atomic():

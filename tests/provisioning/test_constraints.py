@@ -9,7 +9,7 @@ import pytest
 
 from audit.keys import uuid7
 from tests.house import rows
-from tests.house.rows import NOW, broken_by
+from tests.house.rows import NOW, broken_by, changed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -135,10 +135,6 @@ def test_a_reading_is_not_bound_to_one_account(because):
 
 
 # -- a plan is what was hashed
-
-
-def changed(row: Any, **values: Any) -> Callable[[], Any]:
-    return lambda: type(row).objects.filter(pk=row.pk).update(**values)
 
 
 @pytest.mark.parametrize(
