@@ -223,6 +223,7 @@ CELERY_BEAT_SCHEDULE = {
         "provisioning.tasks.execute_cleared_plans": _SWEEP,
         "provisioning.tasks.watch_freshness": 60.0,
         "provisioning.tasks.trim_rings": 600.0,
+        "provisioning.tasks.fold_counts": 60.0,
         "governance.tasks.open_approvals": _SWEEP,
         "governance.tasks.lapse_approvals": 60.0,
         "governance.tasks.settle_campaigns": _SWEEP,

@@ -5,21 +5,21 @@ What accounts and groups have in common on their way in. The only writer of Shad
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
-from django.db.models import F, Model
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F, Model, Q, Sum
 
 from accounts.models.account import Account
 from accounts.models.group import Group, Membership
 from accounts.models.system import System
 from provisioning.changes import Intent, Outcome
 from provisioning.models.plan import Plan
-from provisioning.models.shadow import Shadow
+from provisioning.models.shadow import Shadow, ShadowCount
 
 
 class Conflict(ValueError):
@@ -54,7 +54,7 @@ class Sender:
     system: System
     asked_by: str
     exchange_id: UUID
-    requesters: frozenset[UUID] = frozenset()
+    requesters: Collection[UUID] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +72,42 @@ class Taken:
 
 def lock_shadow(*, system: System, resource_type: str, id: UUID) -> Shadow | None:  # noqa: A002  SCIM's word
     """A living resource of the system, locked together with its account or group; None if it has none of that id."""
-    living = Shadow.objects.filter(pk=id, system=system, resource_type=resource_type, ended_at__isnull=True)
+    living = Shadow.objects.filter(pk=id, system=system, resource_type=resource_type, ended_at__isnull=True).order_by()
     # The order of everybody who moves one account: the account, its shadow, its plan.
-    Account.objects.select_for_update(of=("self",)).filter(pk__in=living.values("account_id")).first()
-    Group.objects.select_for_update(of=("self",)).filter(pk__in=living.values("group_id")).first()
-    return living.select_for_update(of=("self",)).select_related("account", "group").first()
+    if resource_type == "Group":
+        Group.objects.select_for_update(of=("self",)).filter(pk__in=living.values("group_id")).order_by().first()
+    else:
+        Account.objects.select_for_update(of=("self",)).filter(pk__in=living.values("account_id")).order_by().first()
+    shadow = living.select_for_update(of=("self",)).select_related("account", "group").first()
+    if shadow is not None:
+        shadow.system = system
+    return shadow
+
+
+def living_count(*, system: System, resource_types: Collection[str]) -> int:
+    """How many living resources of these types the system has, at the same cost for ten and for a million."""
+    counts = ShadowCount.objects.filter(system=system, resource_type__in=resource_types)
+    total: int | None = counts.aggregate(total=Sum("delta"))["total"]
+    return total or 0
+
+
+_FOLD = """
+WITH many AS (
+  SELECT system_id, resource_type FROM provisioning_shadowcount GROUP BY 1, 2 HAVING count(*) > 1),
+gone AS (
+  DELETE FROM provisioning_shadowcount WHERE id IN (
+    SELECT c.id FROM provisioning_shadowcount c JOIN many USING (system_id, resource_type) FOR UPDATE OF c SKIP LOCKED)
+  RETURNING tenant_id, system_id, resource_type, delta)
+INSERT INTO provisioning_shadowcount (id, tenant_id, system_id, resource_type, delta)
+SELECT gen_random_uuid(), tenant_id, system_id, resource_type, sum(delta) FROM gone GROUP BY 2, 3, 4
+"""
+
+
+def fold_counts() -> int:
+    """Put the counts of the tenant's resources together, one row for each system and type. Returns how many remain."""
+    with connection.cursor() as cursor:
+        cursor.execute(_FOLD)
+        return int(cursor.rowcount)
 
 
 def seen_active(shadow: Shadow, at: datetime) -> bool:
@@ -90,15 +121,26 @@ def digest(document: Mapping[str, Any]) -> str:
 
 
 def refuse_taken(
-    *, system: System, resource_type: str, name_key: str, external_id: str, besides: UUID | None = None
+    *, system: System, resource_type: str, name_key: str, external_id: str, besides: Shadow | None = None
 ) -> None:
-    """Raise `Conflict` where another living resource of the system has the name or the externalId."""
-    living = Shadow.objects.filter(system=system, resource_type=resource_type, ended_at__isnull=True)
-    if besides is not None:
-        living = living.exclude(pk=besides)
-    if living.filter(name_key=name_key).exists():
+    """Raise `Conflict` where another living resource of the system has the name or the externalId.
+
+    `besides` is the resource that is changed: what it has already nobody else can have.
+    """
+    has = (
+        {name_key, external_id}
+        if besides is None
+        else {name_key, external_id} - {besides.name_key, besides.external_id}
+    )
+    if not has - {""}:
+        return
+    same = Q(name_key=name_key) | Q(external_id=external_id) if external_id else Q(name_key=name_key)
+    living = Shadow.objects.filter(same, system=system, resource_type=resource_type, ended_at__isnull=True)
+    others = living.exclude(pk=besides.pk) if besides is not None else living
+    taken = list(others.order_by().values_list("name_key", flat=True)[:2])
+    if name_key in taken:
         raise Conflict("userName" if resource_type == "User" else "displayName")
-    if external_id and living.filter(external_id=external_id).exists():
+    if taken:
         raise Conflict("externalId")
 
 

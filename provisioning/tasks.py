@@ -15,7 +15,7 @@ from celery import shared_task
 from accounts.models.tenant import Tenant
 from audit.models import Cause, CauseKind
 from audit.scope import scope
-from provisioning import execution, freshness, readback, reconciliation, tokens
+from provisioning import execution, freshness, readback, reconciliation, shadows, tokens
 from provisioning.models.connection import Connection
 from provisioning.models.plan import Plan, PlanState
 from provisioning.models.run import Run, RunState
@@ -137,3 +137,14 @@ def trim_rings() -> None:
     _each_tenant("trim reads", of_tenant, go_on=_for_a_minute())
     with scope(cause=_sweep("rings keep their length")):
         tokens.trim_refused()
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+def fold_counts() -> None:
+    """Put the counts of resources together that the last minute left."""
+
+    def of_tenant(tenant: UUID) -> None:
+        with scope(tenant=tenant):
+            shadows.fold_counts()
+
+    _each_tenant("fold counts", of_tenant, go_on=_for_a_minute())

@@ -6,7 +6,7 @@ from provisioning.models.exchange import Exchange, ExchangeKey
 from provisioning.models.plan import Plan, PlannedChange
 from provisioning.models.readback import Readback
 from provisioning.models.run import Run
-from provisioning.models.shadow import Shadow
+from provisioning.models.shadow import Shadow, ShadowCount
 from provisioning.models.snapshot import Snapshot, SnapshotProof, StagedMember, StagedResource
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "RefusedToken",
     "Run",
     "Shadow",
+    "ShadowCount",
     "Snapshot",
     "SnapshotProof",
     "StagedMember",

@@ -1,5 +1,7 @@
 """A shadow: one resource as one system knows it, and so that system's SCIM resource."""
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
 
@@ -9,6 +11,7 @@ from accounts.models.system import System
 from accounts.models.tenant import TenantOwned
 from audit.fields import TenantForeignKey
 from audit.history import track
+from audit.models import Rights
 
 
 class Shadow(TenantOwned):
@@ -98,3 +101,28 @@ class Shadow(TenantOwned):
 
     def __str__(self) -> str:
         return self.name
+
+
+class ShadowCount(TenantOwned):
+    """How many resources of a type a system has: the sum of `delta`, so that no list is counted to say its length.
+
+    A trigger adds a row for each resource that comes or ends, so that no two writers wait for one total; a sweep folds
+    them (`provisioning.shadows.fold_counts`).
+    """
+
+    rights: ClassVar = Rights.BOUNDED
+    untracked: ClassVar = "a running total of rows that are tracked themselves"
+
+    system = TenantForeignKey(System, related_name="+")
+    resource_type = models.CharField(max_length=16)
+    delta = models.BigIntegerField()
+
+    class Meta(TenantOwned.Meta):
+        indexes = (
+            models.Index(
+                fields=["tenant", "system", "resource_type"], include=["delta"], name="provisioning_shadows_counted"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.resource_type}: {self.delta:+}"

@@ -25,6 +25,7 @@ from provisioning.scim.metadata.schema import Ref, ResourceType
 from provisioning.scim.parsing.members import read_id
 from provisioning.scim.projection import Listing
 from provisioning.scim.resources import living
+from provisioning.shadows import living_count
 
 Decide = Callable[[str, Scalar], Q]
 _COMPARE = {"gt": "gt", "ge": "gte", "lt": "lt", "le": "lte"}
@@ -46,18 +47,28 @@ def find(listings: Sequence[Listing], *, system: System, at: datetime) -> Found:
     """The page of a list over the types of `listings`. Raises invalidFilter, invalidValue, invalidCursor."""
     found = living(system).filter(_wanted(listings, system, at=at))
     key = _key(listings)
-    total = found.count()
     page = listings[0].page
     if page.cursor is None:
-        return Found(total=total, shadows=list(_ordered(found, key)[page.slice]) if page.count else [])
+        shadows = list(_ordered(found, key)[page.slice]) if page.count else []
+        is_whole = page.start == 1 and len(shadows) < page.count
+        return Found(total=len(shadows) if is_whole else _total(listings, found, system), shadows=shadows)
     name = _name(listings, system)
-    if page.cursor:
-        found = _following(found, key, read_cursor(page.cursor, of=name))
+    following = _following(found, key, read_cursor(page.cursor, of=name)) if page.cursor else found
     # One more than asked for says whether there is a next page: its cursor is left out on the last one only.
-    shadows = list(_ordered(found, key)[: page.count + 1]) if page.count else []
+    shadows = list(_ordered(following, key)[: page.count + 1]) if page.count else []
     has_more, shadows = len(shadows) > page.count, shadows[: page.count]
     cursor = cursor_after(shadows[-1].pk, of=name) if has_more else None
+    is_whole = not page.cursor and len(shadows) < page.count
+    total = len(shadows) if is_whole else _total(listings, found, system)
     return Found(total=total, shadows=shadows, next_cursor=cursor)
+
+
+def _total(listings: Sequence[Listing], found: QuerySet[Shadow], system: System) -> int:
+    """How many match on all pages. Without a filter that is known, and nothing is counted."""
+    if any(listing.filter is not None for listing in listings):
+        return found.count()
+    names = [listing.projection.resource_type.name for listing in listings]
+    return living_count(system=system, resource_types=names)
 
 
 def _wanted(listings: Sequence[Listing], system: System, *, at: datetime) -> Q:
