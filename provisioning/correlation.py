@@ -6,7 +6,7 @@ that a person must look at. Whoever is off is found by everything that was ever 
 left standing before it ended them.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
@@ -78,10 +78,15 @@ def _contradicts(account: Account, change: AccountChange) -> str:
 
 def find(*, change: AccountChange, system: System) -> Match:
     """Whose the resource is. An account that has a living resource in this system already is never a match."""
+    had = _who_had(change, system)
+    is_person = (change.kind or AccountKind.PERSON) == AccountKind.PERSON
+    if not had and (is_person or not change.employee_number):
+        # Nobody ever had anything of it: nothing else is looked for.
+        return Match()
     match = _match(change, system)
     if match.account is not None:
         return match
-    perhaps, because = off_like(change=change, system=system)
+    perhaps, because = _off(had)
     return replace(match, disputed=match.disputed or because, perhaps=perhaps)
 
 
@@ -115,13 +120,21 @@ def off_like(*, change: AccountChange, system: System, besides: UUID | None = No
     Neither a rename, nor another externalId, number or address, nor an end of the resource before it, is a way around
     an ending or a hold. Two queries.
     """
+    return _off(_who_had(change, system), besides=besides)
+
+
+def _who_had(change: AccountChange, system: System) -> dict[UUID, str]:
+    """The accounts that have, or ever had, something of the change, each with the strongest such thing. One query."""
     asked = _ever(change, system)
     rows = [had.order_by().values_list(column, Value(rank)).distinct() for rank, (_, had, column) in enumerate(asked)]
     strongest: dict[UUID, int] = {}
     for account, rank in rows[0].union(*rows[1:]):
         strongest[account] = min(rank, strongest.get(account, rank))
-    every = Account.objects.filter(pk__in=strongest, state__in=OFF).order_by("-state_since")
-    by = {account: asked[rank][0] for account, rank in strongest.items()}
+    return {account: asked[rank][0] for account, rank in strongest.items()}
+
+
+def _off(by: Mapping[UUID, str], *, besides: UUID | None = None) -> tuple[Account | None, str]:
+    every = Account.objects.filter(pk__in=by, state__in=OFF).order_by("-state_since") if by else ()
     # Machines share addresses, with each other and with people: one tells nothing about them.
     off = next((a for a in every if a.pk != besides and (a.kind == AccountKind.PERSON or by[a.pk] != _EMAIL)), None)
     if off is None:

@@ -159,7 +159,7 @@ def change_group(*, sender: Sender, shadow: Shadow, change: GroupChange, at: dat
     check_lengths(Shadow, {"external_id": change.external_id or ""})
     refuse_taken(
         system=sender.system, resource_type="Group", name_key=_key(change.display_name),
-        external_id=change.external_id or "", besides=shadow.pk,
+        external_id=change.external_id or "", besides=shadow,
     )  # fmt: skip
     before = (shadow.digest, shadow.name, shadow.external_id)
     _fill(shadow, change)

@@ -125,10 +125,10 @@ def create_account(*, sender: Sender, change: AccountChange, at: datetime) -> Ta
         sender = _dispute(sender, account, match, at=at)
         notes.append(f"disputed: {match.disputed}")
     notes += _offer(account, change.owners, system, at=at)
-    # What is made inactive is pending: only an account that was there before can end by it.
-    is_new = match.account is None and not wants_active
-    effect = status.Effect() if is_new else status.apply(sender, account, word, at=at, is_edge=True)
-    shadow.account = Account.objects.get(pk=account.pk)
+    # What is made inactive is pending: only an account that was there before can end by it. What is made active is so.
+    is_done = match.account is None and not match.disputed and wants_active == (account.state == AccountState.ACTIVE)
+    effect = status.Effect() if is_done else status.apply(sender, account, word, at=at, is_edge=True)
+    shadow.account = account if is_done else Account.objects.get(pk=account.pk)
     held = effect.held_by or _held_back(active, word, shadow.account, at=at)
     return Taken(
         shadow=shadow, outcome=Outcome.HELD if held else Outcome.APPLIED, intent=Intent.CREATE, plan=effect.plan,
@@ -158,7 +158,7 @@ def _dispute(sender: Sender, account: Account, match: correlation.Match, *, at: 
     lifecycle.suspend(accounts=[account.pk], kind=HoldKind.MANUAL, reason=reason, at=at)
     if match.perhaps is not None:
         lifecycle.deprovision(accounts=[account.pk], reason=reason, at=at)
-        sender = replace(sender, requesters=sender.requesters | rules.people_of([match.perhaps]))
+        sender = replace(sender, requesters=frozenset({*sender.requesters, *rules.people_of([match.perhaps])}))
     _report(account, sender.system, match.disputed, at=at)
     return sender
 
@@ -212,7 +212,7 @@ def change_account(*, sender: Sender, shadow: Shadow, change: AccountChange, at:
     fields = _wanted_fields(account, change, shadow, at=at)
     refuse_taken(
         system=sender.system, resource_type="User", name_key=fields["user_name_key"],
-        external_id=change.external_id or "", besides=shadow.pk,
+        external_id=change.external_id or "", besides=shadow,
     )  # fmt: skip
     was_active = account.is_active(at=at)
     known_by = _known_by(shadow, account)
@@ -237,7 +237,7 @@ def change_account(*, sender: Sender, shadow: Shadow, change: AccountChange, at:
             sentence=f"{sender.asked_by}: {account.user_name}: {', '.join(differing)} changed",
             subjects=[Subject("account", str(account.pk), account.user_name)],
         )
-    shadow.account = Account.objects.get(pk=account.pk)
+    shadow.account = Account.objects.get(pk=account.pk) if effect.changed or effect.held_by else account
     held = effect.held_by or _held_back(change.active, word, shadow.account, at=at)
     changed = written or is_edge or effect.changed
     outcome = Outcome.HELD if held else Outcome.APPLIED if changed else Outcome.SAME

@@ -184,15 +184,20 @@ class Receiver(frame.SCIMView):
         self.refused, self.answer = found, refusal(found)
         return found
 
-    def _framed(self, request: HttpRequest, args: Any, kwargs: Any, *, settle: bool) -> None:
-        """The frame's dispatch in a savepoint that a refusal takes back."""
+    def _dispatched(self, request: HttpRequest, args: Any, kwargs: Any) -> bool:
+        """The frame's dispatch; a refusal takes back what the innermost transaction or savepoint did."""
         self.refused, self.is_again = None, False
+        response = super().dispatch(request, *args, **kwargs)
+        is_refused = bool(response.status_code >= _REFUSES)
+        if is_refused:
+            transaction.set_rollback(True)
+        return not is_refused
+
+    def _framed(self, request: HttpRequest, args: Any, kwargs: Any) -> None:
+        """The same for a write, in a savepoint of its own."""
         try:
             with transaction.atomic():
-                response = super().dispatch(request, *args, **kwargs)
-                if response.status_code >= _REFUSES:
-                    transaction.set_rollback(True)
-                elif settle:
+                if self._dispatched(request, args, kwargs):
                     # Foreign keys are deferred: without this they would break the commit, after "applied".
                     with connection.cursor() as cursor:
                         cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
@@ -221,13 +226,20 @@ class Receiver(frame.SCIMView):
             self.query = _parameters(request)
 
         self._prepared(prepare)
-        token = self.caller.token
-        with scope(tenant=token.tenant_id):
-            self._framed(request, args, kwargs, settle=False)
-            note = self.refused.record if self.refused else "filter" if "filter" in self.query else ""
-            tokens.record_read(
-                token=token, method=request.method or "", path=self.shown_path(), status=self.answer.status, note=note
-            )
+        with scope(tenant=self.caller.token.tenant_id):
+            self._dispatched(request, args, kwargs)
+            if self.refused is None:
+                self._record_read(request)
+        if self.refused is not None:  # what refused may be the database, which takes no more in that transaction
+            with scope(tenant=self.caller.token.tenant_id):
+                self._record_read(request)
+
+    def _record_read(self, request: HttpRequest) -> None:
+        note = self.refused.record if self.refused else "filter" if "filter" in self.query else ""
+        tokens.record_read(
+            token=self.caller.token, method=request.method or "", path=self.shown_path(), status=self.answer.status,
+            note=note,
+        )  # fmt: skip
 
     # -- what could change something
 
@@ -286,7 +298,7 @@ class Receiver(frame.SCIMView):
             recording.copy_of(attempt, earlier)
             return
         here(BEFORE_EFFECT)
-        self._framed(request, args, kwargs, settle=True)
+        self._framed(request, args, kwargs)
         if self.is_again:
             raise TryAgain
         if self.refused is not None:

@@ -1,10 +1,11 @@
 """The addresses of the receiver: django-scim2's views with our methods; what surrounds them is in `receiving`."""
 
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.db import DataError
 from django.http import HttpRequest, HttpResponse
+from django.utils.functional import SimpleLazyObject
 from django.views import defaults
 from django_scim import views as frame
 
@@ -24,8 +25,11 @@ from provisioning.scim.parsing.body import load
 from provisioning.scim.projection import Listing, read_listings, read_projection, read_search
 from provisioning.scim.receiving import Receiver, path_id
 from provisioning.scim.recording import Attempt
-from provisioning.scim.resources import gather, living, location, rendered, version
+from provisioning.scim.resources import find_one, gather, location, rendered, version
 from provisioning.shadows import Sender
+
+if TYPE_CHECKING:
+    from uuid import UUID
 
 _BODIES = frozenset({"POST", "PUT", "PATCH"})
 _PROJECTING = frozenset({"attributes", "excludedattributes"})
@@ -106,9 +110,11 @@ class ResourceView(ListReceiver):
 
     def _asked(self, exchange_id: Any) -> Asked:
         system = self.caller.system
-        people = systems.requesters(system=system, at=self.at)
+        # Asked for only where something has to wait for people.
+        people = SimpleLazyObject(lambda: frozenset(systems.requesters(system=system, at=self.at)))
+        requesters = cast("Collection[UUID]", people)
         return Asked(
-            sender=Sender(system=system, asked_by=system.name, exchange_id=exchange_id, requesters=frozenset(people)),
+            sender=Sender(system=system, asked_by=system.name, exchange_id=exchange_id, requesters=requesters),
             resource_type=self.resource_type,
             at=self.at,
             base=self.base,
@@ -128,9 +134,9 @@ class ResourceView(ListReceiver):
         return done.answer
 
     def _living(self, text: str) -> Shadow:
-        found = path_id(text)
-        own = living(self.caller.system).filter(resource_type=self.resource_type.name)
-        shadow = own.filter(pk=found).first() if found else None
+        id = path_id(text)  # noqa: A001  SCIM's word
+        system = self.caller.system
+        shadow = find_one(system=system, resource_type=self.resource_type, id=id) if id is not None else None
         if shadow is None:
             raise not_found()
         return shadow

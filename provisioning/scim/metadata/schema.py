@@ -149,6 +149,13 @@ class ResourceType:
         known.extend((extension.id.lower(), extension) for extension in self.extensions)
         return tuple(sorted(known, key=lambda pair: -len(pair[0])))
 
+    @cached_property
+    def hides_nothing(self) -> bool:
+        """Whether an answer without a projection shows all that is kept (RFC 7643 section 7, `returned`)."""
+        every = [*self._core.values(), *(one for extension in self.extensions for one in extension.attributes)]
+        kept = [part for one in every for part in (one, *one.subs) if one.stored]
+        return all(part.returned in {"default", "always"} for part in kept)
+
     @property
     def core(self) -> Iterable[Attribute]:
         """Common and core attributes; `schemas`, `id`, `externalId` and `meta` come first."""
