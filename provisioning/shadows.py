@@ -17,9 +17,19 @@ from django.db.models import F, Model
 from accounts.models.account import Account
 from accounts.models.group import Group, Membership
 from accounts.models.system import System
-from provisioning.changes import Intent, Outcome
+from provisioning.changes import GROUP_TYPE, Intent, Outcome
 from provisioning.models.plan import Plan
 from provisioning.models.shadow import Shadow
+
+# By which attribute each kind of resource is called.
+HANDLES = {
+    "User": "userName",
+    "Agent": "name",
+    GROUP_TYPE: "displayName",
+    "AgenticApplication": "name",
+    "Role": "value",
+    "Entitlement": "value",
+}
 
 
 class Conflict(ValueError):
@@ -97,7 +107,7 @@ def refuse_taken(
     if besides is not None:
         living = living.exclude(pk=besides)
     if living.filter(name_key=name_key).exists():
-        raise Conflict("userName" if resource_type == "User" else "displayName")
+        raise Conflict(HANDLES[resource_type])
     if external_id and living.filter(external_id=external_id).exists():
         raise Conflict("externalId")
 
@@ -112,14 +122,14 @@ def save_shadow(shadow: Shadow, *, is_new: bool) -> None:
         if "external_id_once" in message:
             raise Conflict("externalId") from error
         if "name_once" in message or "one_per_account" in message:
-            raise Conflict("userName" if shadow.resource_type == "User" else "displayName") from error
+            raise Conflict(HANDLES[shadow.resource_type]) from error
         raise
 
 
 def touch_groups_of(account: Account, *, system: System, at: datetime) -> None:
     """The groups that an account is about to leave with its resource: whoever holds an entity tag of one reads anew."""
     inside = Membership.objects.filter(account=account, system=system, ended_at__isnull=True).values("group_id")
-    Shadow.objects.filter(system=system, resource_type="Group", ended_at__isnull=True, group_id__in=inside).update(
+    Shadow.objects.filter(system=system, resource_type=GROUP_TYPE, ended_at__isnull=True, group_id__in=inside).update(
         version=F("version") + 1, changed_at=at
     )
 
