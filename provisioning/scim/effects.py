@@ -3,6 +3,7 @@
 Runs inside the savepoint that `views` opens. Whatever can be wrong with a request leaves here as a `ScimError`.
 """
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from uuid import UUID
 from django.db import DatabaseError, DataError, IntegrityError
 
 from provisioning import catalogue_intake, group_intake, intake, shadows
-from provisioning.changes import ACTIVE, AccountChange, CatalogueChange, Coercion, GroupChange
+from provisioning.changes import ACTIVE, AccountChange, CatalogueChange, Coercion, GroupChange, Outcome
 from provisioning.models.shadow import Shadow
 from provisioning.scim.answers import Answer
 from provisioning.scim.dialects import coerce_resource
@@ -24,6 +25,8 @@ from provisioning.scim.parsing.normal import Normal, check_immutable, keep_immut
 from provisioning.scim.patch.engine import apply
 from provisioning.scim.patch.groups import apply_group
 from provisioning.scim.patch.operations import Patch, read_patch
+from provisioning.scim.patch.strangers import RULE as STRANGER
+from provisioning.scim.patch.strangers import without_strangers
 from provisioning.scim.projection import Projection
 from provisioning.scim.resources import gather, is_large, location, rendered, version
 from provisioning.shadows import BadValue, Conflict, Immutable, Sender, Taken
@@ -101,7 +104,7 @@ def patch(asked: Asked, body: Mapping[str, Any]) -> Done:
     operations = read_patch(body, asked.resource_type)
     shadow = locked(asked)
     change, coercions = _patched(asked, shadow, operations)
-    taken = _take(asked, shadow, change)
+    taken = _held_for(coercions, _take(asked, shadow, change))
     if asked.is_projected or not is_large(taken.shadow, system=asked.sender.system):
         return Done(answer=resource(asked, taken.shadow), taken=taken, coercions=coercions)
     return Done(answer=_nothing(asked, taken.shadow), taken=taken, coercions=coercions)
@@ -111,13 +114,22 @@ def _patched(asked: Asked, shadow: Shadow, operations: Patch) -> tuple[Change, t
     """What the resource is to be after a patch."""
     kind = asked.resource_type
     if kind.family == "group":
-        group = apply_group(shadow.document, operations)
+        group = apply_group(shadow.document, without_strangers(operations))
         return group_change(group.document, said=group.said, member_steps=group.member_steps), group.coercions
     if kind.family == "catalogue":
         entry = apply(shadow.document, operations, kind)
         return catalogue_change(entry.document, resource_type=kind), entry.coercions
     result = apply({**shadow.document, ACTIVE: shadows.seen_active(shadow, asked.at)}, operations, kind)
     return account_change(result.document, said=result.said, resource_type=kind), result.coercions
+
+
+def _held_for(coercions: tuple[Coercion, ...], taken: Taken) -> Taken:
+    """What was left out for a person to look at makes of a change one that is held."""
+    strangers = sum(one.rule == STRANGER for one in coercions)
+    if not strangers:
+        return taken
+    held = f"members that no id of ours names were left out: {strangers}"
+    return dataclasses.replace(taken, outcome=Outcome.HELD, notes=(*taken.notes, held))
 
 
 def end(asked: Asked) -> Done:
