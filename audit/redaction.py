@@ -29,7 +29,8 @@ _OURS = re.compile(
     r"[A-Za-z][A-Za-z_.-]{0,39}|v[0-9]|[0-9]{1,19}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|", re.IGNORECASE
 )
 _SCIM = re.compile(
-    r"scim|v2|Users|Groups|Bulk|Me|Schemas|ResourceTypes|ServiceProviderConfig|\.search|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|",
+    r"scim|v2|Users|Groups|Agents|AgenticApplications|Roles|Entitlements|Bulk|Me|Schemas|ResourceTypes|"
+    r"ServiceProviderConfig|\.search|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|",
     re.IGNORECASE,
 )
 # Where every part is ours: names of files with their digests, and the short name of a tenant.

@@ -19,7 +19,7 @@ from django.utils.translation import gettext_lazy
 from accounts.models.account import AccountState
 from accounts.models.system import System
 from provisioning import systems
-from provisioning.changes import fold
+from provisioning.changes import ACCOUNT_TYPES, fold
 from provisioning.models.authority import Authority, Direction, FieldAuthority, StatusSource
 from provisioning.models.shadow import Shadow
 from provisioning.states import Event
@@ -170,7 +170,7 @@ def ended_by(*, system: System, field: str, values: Iterable[str]) -> int:
     """How many accounts that are on have, by this system's last word, one of these values in that attribute."""
     wanted = {_plain(value) for value in values}
     said = Shadow.objects.filter(
-        system=system, resource_type="User", ended_at__isnull=True, account__state=AccountState.ACTIVE
+        system=system, resource_type__in=ACCOUNT_TYPES, ended_at__isnull=True, account__state=AccountState.ACTIVE
     ).values_list("document", flat=True)
     return sum(_is_one_of(document, field, wanted) for document in said.iterator(chunk_size=1_000))
 

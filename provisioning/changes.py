@@ -16,6 +16,11 @@ from uuid import UUID
 MEMBERS = "members"
 ACTIVE = "active"
 
+# The kinds of resources by what stands behind them: an account, a group, or nothing but what the system said.
+ACCOUNT_TYPES = ("User", "Agent")
+GROUP_TYPE = "Group"
+CATALOGUE_TYPES = ("AgenticApplication", "Role", "Entitlement")
+
 
 class Intent(StrEnum):
     """What a request wants, computed from the change it asks for and not from its verb."""
@@ -68,11 +73,12 @@ class Coercion:
 class AccountChange:
     """One account as a system wants it, complete: the result of a create, a replacement or a patch.
 
+    `resource_type` is one of `ACCOUNT_TYPES`; `user_name` is what the resource is called, whatever its attribute.
     `document` is the canonical remainder that a later patch starts from: everything the system may write except what
     is not its word to keep (`id`, `meta`, `groups`, `password`, `schemas`, `active`, our read-only attributes).
     `said` names the top-level attributes that this request touched, extension attributes as `urn:…:name`; a patch of
     `title` says `{"title"}` although every field is filled. `active` and `owners` are None when the request did not
-    say them (or unassigned `active`), so that silence can never enable, disable or disown.
+    say them (or unassigned `active`, which `said` then has), so that silence can never enable, disable or disown.
     """
 
     user_name: str
@@ -88,6 +94,7 @@ class AccountChange:
     employee_number: str | None
     email: str | None
     said: frozenset[str]
+    resource_type: str = "User"
 
 
 MemberOp = Literal["add", "remove", "replace", "remove_all"]
@@ -113,6 +120,17 @@ class GroupChange:
     document: Mapping[str, Any]
     said: frozenset[str]
     member_steps: tuple[MemberStep, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CatalogueChange:
+    """One entry of a system's catalogue as it wants it: a role, an entitlement, an application. Nobody is in it."""
+
+    resource_type: str
+    name: str
+    external_id: str | None
+    display_name: str | None
+    document: Mapping[str, Any]
 
 
 # What nobody sees in a name and Unicode calls format or default-ignorable: two names that differ in it look the same.

@@ -16,7 +16,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet, Value
 from accounts.models.account import Account, AccountKind, AccountState
 from accounts.models.system import System
 from audit.models import history_of
-from provisioning.changes import AccountChange, fold, user_name_key
+from provisioning.changes import ACCOUNT_TYPES, AccountChange, fold, user_name_key
 from provisioning.models.shadow import Shadow
 
 
@@ -35,10 +35,15 @@ OFF = (AccountState.DEPROVISIONED, AccountState.SUSPENDED)
 _EMAIL = "email"
 
 
+def kind_of(change: AccountChange) -> AccountKind:
+    """What an account is that says no kind: what its resource is."""
+    return AccountKind.AGENT if change.resource_type == "Agent" else AccountKind.PERSON
+
+
 def _by_external_id(change: AccountChange, system: System) -> set[UUID]:
     if not change.external_id:
         return set()
-    earlier = Shadow.objects.filter(system=system, resource_type="User", external_id=change.external_id)
+    earlier = Shadow.objects.filter(system=system, resource_type__in=ACCOUNT_TYPES, external_id=change.external_id)
     return set(earlier.values_list("account_id", flat=True))
 
 
@@ -51,7 +56,7 @@ def _by_employee_number(change: AccountChange) -> set[UUID]:
 
 def _known_by(key: str, system: System) -> set[UUID]:
     """The accounts whose resource at this system has, or ever had, that user name."""
-    ever = history_of(Shadow).objects.filter(system_id=system.pk, resource_type="User", name_key=key)
+    ever = history_of(Shadow).objects.filter(system_id=system.pk, resource_type__in=ACCOUNT_TYPES, name_key=key)
     return set(ever.values_list("account_id", flat=True))
 
 
@@ -68,7 +73,7 @@ def _second_attribute(account: Account, change: AccountChange, known: Collection
 
 
 def _contradicts(account: Account, change: AccountChange) -> str:
-    kind = change.kind or AccountKind.PERSON
+    kind = change.kind or kind_of(change)
     if account.kind != kind:
         return f"it is a {account.get_kind_display()} and not a {AccountKind(kind).label}"
     if change.employee_number and account.employee_number and change.employee_number != account.employee_number:
@@ -79,7 +84,7 @@ def _contradicts(account: Account, change: AccountChange) -> str:
 def find(*, change: AccountChange, system: System) -> Match:
     """Whose the resource is. An account that has a living resource in this system already is never a match."""
     had = _who_had(change, system)
-    is_person = (change.kind or AccountKind.PERSON) == AccountKind.PERSON
+    is_person = (change.kind or kind_of(change)) == AccountKind.PERSON
     if not had and (is_person or not change.employee_number):
         # Nobody ever had anything of it: nothing else is looked for.
         return Match()
@@ -145,7 +150,7 @@ def _off(by: Mapping[UUID, str], *, besides: UUID | None = None) -> tuple[Accoun
 
 def _ever(change: AccountChange, system: System) -> list[tuple[str, QuerySet[Any], str]]:
     """Whoever had the same at any time, strongest first: rows of histories, with the column of the account."""
-    shadows = history_of(Shadow).objects.filter(resource_type="User")
+    shadows = history_of(Shadow).objects.filter(resource_type__in=ACCOUNT_TYPES)
     here, accounts = shadows.filter(system_id=system.pk), history_of(Account).objects.all()
     key = user_name_key(change.user_name)
     asked: list[tuple[str, QuerySet[Any], str]] = [
@@ -154,7 +159,7 @@ def _ever(change: AccountChange, system: System) -> list[tuple[str, QuerySet[Any
     ]
     if change.external_id:
         asked.append(("externalId", here.filter(external_id=change.external_id), "account_id"))
-    if (change.kind or AccountKind.PERSON) == AccountKind.PERSON:
+    if (change.kind or kind_of(change)) == AccountKind.PERSON:
         if change.employee_number:
             same = accounts.filter(employee_number=change.employee_number, kind=AccountKind.PERSON)
             asked.append(("employee number", same, "id"))

@@ -21,10 +21,11 @@ from accounts.models.system import System
 from accounts.states import Event
 from audit.journal import Subject, record
 from provisioning import authority, correlation, status
-from provisioning.changes import AccountChange, Intent, Outcome, fold, user_name_key
+from provisioning.changes import ACTIVE, AccountChange, Intent, Outcome, fold, user_name_key
 from provisioning.expiries import default_expiry, longest_expiry
 from provisioning.models.shadow import Shadow
 from provisioning.shadows import (
+    HANDLES,
     BadValue,
     Immutable,
     Sender,
@@ -33,14 +34,18 @@ from provisioning.shadows import (
     digest,
     refuse_taken,
     save_shadow,
+    seen_active,
     touch_groups_of,
 )
 
 
 def _kind(change: AccountChange) -> AccountKind:
-    word = change.kind or AccountKind.PERSON
+    default = correlation.kind_of(change)
+    word = change.kind or default
     if word not in AccountKind.values:
         raise BadValue("kind", f"it must be one of {', '.join(AccountKind.values)}")
+    if default == AccountKind.AGENT and word != default:
+        raise BadValue("kind", f"an Agent is of the kind {default}")
     return AccountKind(word)
 
 
@@ -73,7 +78,7 @@ def _fields(change: AccountChange, *, kind: AccountKind, default_end: datetime, 
     check_lengths(Account, fields)
     check_lengths(Shadow, {"external_id": change.external_id or ""})
     if not fields["user_name_key"]:
-        raise BadValue("userName", "it has no characters to be found by")
+        raise BadValue(HANDLES[change.resource_type], "it has no characters to be found by")
     return fields
 
 
@@ -100,8 +105,9 @@ def create_account(*, sender: Sender, change: AccountChange, at: datetime) -> Ta
     kind = _kind(change)
     fields = _fields(change, kind=kind, default_end=default_expiry(days=system.tenant.nhi_days, at=at), at=at)
     refuse_taken(
-        system=system, resource_type="User", name_key=fields["user_name_key"], external_id=change.external_id or ""
-    )
+        system=system, resource_type=change.resource_type, name_key=fields["user_name_key"],
+        external_id=change.external_id or "",
+    )  # fmt: skip
     match = correlation.find(change=change, system=system)
     # A resource that is made without a word about `active` is wanted active: that too is the system's word.
     active = True if change.active is None else change.active
@@ -116,8 +122,8 @@ def create_account(*, sender: Sender, change: AccountChange, at: datetime) -> Ta
         notes.append(f"linked to {account.user_name} by {match.evidence}")
         lifecycle.change(account=account, fields={n: v for n, v in fields.items() if v and not getattr(account, n)})
     shadow = Shadow(
-        tenant_id=system.tenant_id, system=system, resource_type="User", account=account, wants_active=wants_active,
-        made_at=at, changed_at=at,
+        tenant_id=system.tenant_id, system=system, resource_type=change.resource_type, account=account,
+        wants_active=wants_active, made_at=at, changed_at=at,
     )  # fmt: skip
     _fill(shadow, change)
     save_shadow(shadow, is_new=True)
@@ -185,11 +191,12 @@ def _offer(account: Account, owners: Collection[UUID] | None, system: System, *,
     """Offer the account to whom the system named, by their ids there. An offer is never an acceptance."""
     if not owners or not account.is_nhi:
         return []
-    known = Shadow.objects.filter(system=system, resource_type="User", ended_at__isnull=True, pk__in=owners)
-    accounts = {s.pk: s.account_id for s in known}
-    if missing := [str(o) for o in owners if o not in accounts]:
+    known = {s.pk: s for s in Shadow.objects.filter(system=system, ended_at__isnull=True, pk__in=owners)}
+    if missing := [str(o) for o in owners if o not in known]:
         raise BadValue("owners", f"this system has no resource {missing[0]}")
-    return ownership.offers_said(account=account, owners=[a for a in accounts.values() if a is not None], at=at)
+    accounts = [s.account_id for s in known.values() if s.account_id is not None]
+    nobody = [f"{s.name} is a {s.resource_type}: only a person can answer" for s in known.values() if not s.account_id]
+    return [*nobody, *ownership.offers_said(account=account, owners=accounts, at=at)]
 
 
 def _intent(effect: status.Effect, *, active: bool | None, was_active: bool) -> Intent:
@@ -211,7 +218,7 @@ def change_account(*, sender: Sender, shadow: Shadow, change: AccountChange, at:
     _same_kind(account, change)
     fields = _wanted_fields(account, change, shadow, at=at)
     refuse_taken(
-        system=sender.system, resource_type="User", name_key=fields["user_name_key"],
+        system=sender.system, resource_type=shadow.resource_type, name_key=fields["user_name_key"],
         external_id=change.external_id or "", besides=shadow,
     )  # fmt: skip
     was_active = account.is_active(at=at)
@@ -259,12 +266,15 @@ def _same_kind(account: Account, change: AccountChange) -> None:
 
 def _write_shadow(shadow: Shadow, change: AccountChange, word: authority.StatusWord, *, at: datetime) -> bool:
     """Whether the resource itself changed; what the system wants of `active` is written down beside it."""
-    before = (shadow.digest, shadow.name, shadow.external_id)
+    before = (shadow.digest, shadow.name, shadow.external_id, shadow.took_active_back)
     wanted = shadow.wants_active
     _fill(shadow, change)
     if word.active is not None:
         shadow.wants_active = word.active
-    written = before != (shadow.digest, shadow.name, shadow.external_id)
+    if ACTIVE in change.said:
+        # Of one who is off it is always told: that is no word of the system's to take back.
+        shadow.took_active_back = change.active is None and seen_active(shadow, at)
+    written = before != (shadow.digest, shadow.name, shadow.external_id, shadow.took_active_back)
     if written or wanted != shadow.wants_active:
         shadow.version += 1
         shadow.changed_at = at

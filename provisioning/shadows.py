@@ -17,9 +17,19 @@ from django.db.models import F, Model, Q, Sum
 from accounts.models.account import Account
 from accounts.models.group import Group, Membership
 from accounts.models.system import System
-from provisioning.changes import Intent, Outcome
+from provisioning.changes import GROUP_TYPE, Intent, Outcome
 from provisioning.models.plan import Plan
 from provisioning.models.shadow import Shadow, ShadowCount
+
+# By which attribute each kind of resource is called.
+HANDLES = {
+    "User": "userName",
+    "Agent": "name",
+    GROUP_TYPE: "displayName",
+    "AgenticApplication": "name",
+    "Role": "value",
+    "Entitlement": "value",
+}
 
 
 class Conflict(ValueError):
@@ -125,21 +135,16 @@ def refuse_taken(
 ) -> None:
     """Raise `Conflict` where another living resource of the system has the name or the externalId.
 
-    `besides` is the resource that is changed: what it has already nobody else can have.
+    `besides` is the resource as it was before its change: what it had nobody else can have.
     """
-    has = (
-        {name_key, external_id}
-        if besides is None
-        else {name_key, external_id} - {besides.name_key, besides.external_id}
-    )
-    if not has - {""}:
+    if besides is not None and (name_key, external_id) == (besides.name_key, besides.external_id):
         return
     same = Q(name_key=name_key) | Q(external_id=external_id) if external_id else Q(name_key=name_key)
     living = Shadow.objects.filter(same, system=system, resource_type=resource_type, ended_at__isnull=True)
     others = living.exclude(pk=besides.pk) if besides is not None else living
     taken = list(others.order_by().values_list("name_key", flat=True)[:2])
     if name_key in taken:
-        raise Conflict("userName" if resource_type == "User" else "displayName")
+        raise Conflict(HANDLES[resource_type])
     if taken:
         raise Conflict("externalId")
 
@@ -154,14 +159,14 @@ def save_shadow(shadow: Shadow, *, is_new: bool) -> None:
         if "external_id_once" in message:
             raise Conflict("externalId") from error
         if "name_once" in message or "one_per_account" in message:
-            raise Conflict("userName" if shadow.resource_type == "User" else "displayName") from error
+            raise Conflict(HANDLES[shadow.resource_type]) from error
         raise
 
 
 def touch_groups_of(account: Account, *, system: System, at: datetime) -> None:
     """The groups that an account is about to leave with its resource: whoever holds an entity tag of one reads anew."""
     inside = Membership.objects.filter(account=account, system=system, ended_at__isnull=True).values("group_id")
-    Shadow.objects.filter(system=system, resource_type="Group", ended_at__isnull=True, group_id__in=inside).update(
+    Shadow.objects.filter(system=system, resource_type=GROUP_TYPE, ended_at__isnull=True, group_id__in=inside).update(
         version=F("version") + 1, changed_at=at
     )
 

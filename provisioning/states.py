@@ -50,7 +50,7 @@ ALL = (PLAN, SNAPSHOT, RUN)
 
 
 class Event(StrEnum):
-    """What the journal says of systems and of their readings. Plans have their own words (`provisioning.plans`)."""
+    """What the journal says of systems, their catalogues and their readings. Plans have their own words (`provisioning.plans`)."""
 
     SYSTEM_MADE = "system.made"
     SYSTEM_ENDED = "system.ended"
@@ -64,6 +64,9 @@ class Event(StrEnum):
     CONNECTION_RESUMED = "connection.resumed"
     TOKEN_MADE = "token.made"  # noqa: S105  a word of the journal
     TOKEN_ENDED = "token.ended"  # noqa: S105  a word of the journal
+    ENTRY_MADE = "catalogue.entry_made"
+    ENTRY_CHANGED = "catalogue.entry_changed"
+    ENTRY_ENDED = "catalogue.entry_ended"
     RUN_STARTED = "run.started"
     RUN_STOP_ASKED = "run.stop_asked"
     RUN_CLOSED = "run.closed"

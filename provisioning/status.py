@@ -13,6 +13,7 @@ from accounts.models.account import Account, AccountState
 from accounts.models.finding import FindingKind, Severity
 from provisioning import brake, plans, wishes
 from provisioning.authority import StatusWord
+from provisioning.changes import ACCOUNT_TYPES
 from provisioning.models.plan import Plan, PlanKind, PlanState
 from provisioning.models.shadow import Shadow
 from provisioning.shadows import Sender
@@ -92,7 +93,7 @@ def watch_mass_reduction(sender: Sender, *, ended: int, at: datetime) -> None:
     count = rolling + ended
     if count <= brake.LEAST_FOR_PERCENT:
         return
-    total = Shadow.objects.filter(system=sender.system, resource_type="User", ended_at__isnull=True).count()
+    total = Shadow.objects.filter(system=sender.system, resource_type__in=ACCOUNT_TYPES, ended_at__isnull=True).count()
     if not brake.over_the_limits(count=ended, rolling=rolling, total=total):
         return
     open_or_raise(

@@ -167,7 +167,7 @@ def of_shadow(before: Any, after: Any, now: Any = None) -> list[Change]:
     """The fields of a system's own document that differ between two versions of what it said."""
 
     def said(one: Any) -> dict[str, Any]:
-        return _flat(one.document) | {_ACTIVE: one.wants_active}
+        return _flat(one.document) | ({_ACTIVE: one.wants_active} if one.account_id else {})
 
     was, became, today = said(before), said(after), None if now is None else said(now)
     return _differing(sorted({*was, *became, *(today or ())}), was, became, today)

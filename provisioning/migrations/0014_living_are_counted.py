@@ -35,14 +35,14 @@ DROP TRIGGER provisioning_shadow_ends ON provisioning_shadow; DROP FUNCTION prov
 class Migration(migrations.Migration):
     """How many resources a system has is known, and not counted for each list."""
 
-    dependencies = [("accounts", "0004_what_began_stays"), ("provisioning", "0007_a_rule_ends_and_stays")]
+    dependencies = [("accounts", "0004_what_began_stays"), ("provisioning", "0009_a_word_taken_back")]
 
     operations = [
         migrations.CreateModel(
             name="ShadowCount",
             fields=[
                 ("id", models.UUIDField(default=audit.keys.uuid7, editable=False, primary_key=True, serialize=False)),
-                ("resource_type", models.CharField(max_length=16)),
+                ("resource_type", models.CharField(max_length=24)),
                 ("delta", models.BigIntegerField()),
                 ("system", audit.fields.TenantForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.system")),
                 ("tenant", models.ForeignKey(editable=False, on_delete=django.db.models.deletion.PROTECT, related_name="+", to="accounts.tenant")),

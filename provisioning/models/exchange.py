@@ -36,7 +36,7 @@ class Exchange(TenantOwned):
     at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
     method = models.CharField(max_length=8)
     path = models.CharField(max_length=400)
-    resource_type = models.CharField(max_length=16, blank=True, default="")
+    resource_type = models.CharField(max_length=24, blank=True, default="")
     resource_id = models.UUIDField(null=True, blank=True)
     resource_label = models.CharField(max_length=400, blank=True, default="")
     intent = models.CharField(max_length=24)

@@ -12,18 +12,20 @@ from accounts.models.tenant import TenantOwned
 from audit.fields import TenantForeignKey
 from audit.history import track
 from audit.models import Rights
+from provisioning.changes import ACCOUNT_TYPES, CATALOGUE_TYPES, GROUP_TYPE
 
 
 class Shadow(TenantOwned):
-    """One resource of one system. Its key is the SCIM `id`; `userName` and `externalId` are unique among the living.
+    """One resource of one system. Its key is the SCIM `id`; its name and `externalId` are unique among the living.
 
-    `document` is what the system said, without id, meta, active, members and secrets. `wants_active` is its last word
-    about `active`; what it is told back comes from the account. `email_key` is the address that counts most;
-    `more_emails` says that the document has others, or may have.
+    `document` is what the system said, without id, meta, an account's active, members and secrets. `wants_active` is
+    its last word about `active`; what it is told back comes from the account. `took_active_back` says that it took that
+    word back while the account was active, and has not given it again: then it is not told. `email_key` is the address
+    that counts most; `more_emails` says that the document has others, or may have.
     """
 
     system = TenantForeignKey(System, related_name="shadows")
-    resource_type = models.CharField(max_length=16)
+    resource_type = models.CharField(max_length=24)
     account = TenantForeignKey(Account, null=True, blank=True, related_name="shadows")
     group = TenantForeignKey(Group, null=True, blank=True, related_name="shadows")
     name = models.CharField(max_length=400)
@@ -33,6 +35,7 @@ class Shadow(TenantOwned):
     email_key = models.CharField(max_length=320, blank=True, default="")
     more_emails = models.BooleanField(default=True, db_default=True)
     wants_active = models.BooleanField(default=True)
+    took_active_back = models.BooleanField(default=False, db_default=False)
     document = models.JSONField(default=dict, blank=True)
     digest = models.CharField(max_length=64, blank=True, default="")
     version = models.PositiveIntegerField(default=1)
@@ -72,8 +75,9 @@ class Shadow(TenantOwned):
         )
         constraints = (
             models.CheckConstraint(
-                condition=Q(resource_type="User", account__isnull=False, group__isnull=True)
-                | Q(resource_type="Group", account__isnull=True, group__isnull=False),
+                condition=Q(resource_type__in=ACCOUNT_TYPES, account__isnull=False, group__isnull=True)
+                | Q(resource_type=GROUP_TYPE, account__isnull=True, group__isnull=False)
+                | Q(resource_type__in=CATALOGUE_TYPES, account__isnull=True, group__isnull=True),
                 name="provisioning_shadow_is_of_its_type",
             ),
             models.CheckConstraint(condition=~Q(name_key=""), name="provisioning_shadow_has_a_name"),
@@ -114,7 +118,7 @@ class ShadowCount(TenantOwned):
     untracked: ClassVar = "a running total of rows that are tracked themselves"
 
     system = TenantForeignKey(System, related_name="+")
-    resource_type = models.CharField(max_length=16)
+    resource_type = models.CharField(max_length=24)
     delta = models.BigIntegerField()
 
     class Meta(TenantOwned.Meta):

@@ -23,9 +23,8 @@ from provisioning.scim.errors import ScimError, not_found
 from provisioning.scim.parsing.body import load
 from provisioning.scim.receiving import Receiver
 from provisioning.scim.recording import Attempt
-from provisioning.scim.views import GroupsView, UsersView
+from provisioning.scim.views import VIEWS
 
-_VIEWS = {"Users": UsersView, "Groups": GroupsView}
 _REFUSES = 400
 
 
@@ -161,7 +160,7 @@ class BulkView(Receiver):
 
     def send(self, one: Operation) -> _Result:
         """Do one operation as the request that it stands for."""
-        view = _VIEWS.get(one.endpoint)
+        view = VIEWS.get(one.endpoint)
         if view is None:
             return _Result(operation=one, status=404, body=refusal(not_found("There is no such endpoint.")).body)
         kwargs = {} if one.id is None else {self.lookup_url_kwarg: one.id}

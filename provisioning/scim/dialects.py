@@ -14,6 +14,7 @@ from provisioning.scim.errors import ScimError, invalid_value
 from provisioning.scim.metadata.schema import Attribute, Ref, ResourceType, Schema
 from provisioning.scim.parsing.body import load_text
 from provisioning.scim.parsing.notes import Notes, note, shown
+from provisioning.scim.parsing.others import in_our_words
 from provisioning.scim.parsing.values import BOOLEAN_TEXTS
 
 
@@ -42,12 +43,17 @@ RULES = {
         Rule(name="unknown_schema", clients="Entra", sent="the ADSCIM URI in schemas", read_as="ignored"),
         Rule(name="schemas_missing", clients="Okta", sent="no schemas", read_as="the schema of the endpoint"),
         Rule(name="schemas_in_value", clients="scim2-client", sent='"urn:…:User": {"schemas": …}', read_as="ignored"),
+        Rule(name="other_schema", clients="Okta", sent="urn:okta:…:Role", read_as="urn:ietf:…:Role"),
+        Rule(name="other_name", clients="Okta", sent='"displayName": … of a Role', read_as="display"),
         Rule(name="no_path", clients="Okta, Entra", sent='"value": {"name.givenName": …}', read_as="a path for each"),
         Rule(name="dotted_name", clients="Okta, Entra", sent='"urn:…:User:department": …', read_as="the attribute"),
         Rule(name="read_only_in_value", clients="Okta", sent='"value": {"id": …}', read_as="ignored"),
         Rule(name="unprefixed", clients="Entra", sent='"path": "manager"', read_as="urn:…:enterprise:2.0:User:manager"),
         Rule(name="remove_by_value", clients="Entra, JumpCloud", sent="remove with a value list", read_as="only those"),
         Rule(name="create_from_filter", clients="Entra", sent='emails[type eq "work"].value', read_as="a new value"),
+        Rule(
+            name="unknown_member", clients="scripts", sent='add "members": [{"value": "ada"}]', read_as="left out, held"
+        ),
         Rule(name="null_members", clients="JumpCloud", sent='"members": null', read_as="not said"),
         Rule(name="password_dropped", clients="Okta, Entra", sent='"password": …', read_as="dropped"),
     )
@@ -65,6 +71,7 @@ def coerce_resource(
     """
     notes: Notes = []
     plain: dict[str, Any] = {}
+    document = in_our_words(document, resource_type, notes)
     # What has a path as its name goes last, so that it is put beside what stands there under its own name.
     for name, value in sorted(document.items(), key=lambda item: _is_path(item[0], resource_type)):
         ref = resource_type.resolve(name)

@@ -3,6 +3,7 @@
 Runs inside the savepoint that `views` opens. Whatever can be wrong with a request leaves here as a `ScimError`.
 """
 
+import dataclasses
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,28 +13,45 @@ from uuid import UUID
 
 from django.db import DatabaseError, DataError, IntegrityError
 
-from provisioning import group_intake, intake, shadows
-from provisioning.changes import ACTIVE, AccountChange, Coercion, GroupChange
+from provisioning import catalogue_intake, group_intake, intake, shadows
+from provisioning.changes import ACTIVE, AccountChange, CatalogueChange, Coercion, GroupChange, Outcome
 from provisioning.models.shadow import Shadow
 from provisioning.scim.answers import Answer
 from provisioning.scim.dialects import coerce_resource
 from provisioning.scim.errors import ScimError, invalid_value, mutability, not_found, precondition_failed, uniqueness
-from provisioning.scim.metadata.catalogue import USER
-from provisioning.scim.metadata.schema import ResourceType
-from provisioning.scim.parsing.change import account_change, group_change
+from provisioning.scim.metadata.schema import Family, ResourceType
+from provisioning.scim.parsing.change import account_change, catalogue_change, group_change
 from provisioning.scim.parsing.normal import Normal, check_immutable, keep_immutable, normalise
 from provisioning.scim.patch.engine import apply
 from provisioning.scim.patch.groups import apply_group
-from provisioning.scim.patch.operations import read_patch
+from provisioning.scim.patch.operations import Patch, read_patch
+from provisioning.scim.patch.strangers import RULE as STRANGER
+from provisioning.scim.patch.strangers import without_strangers
 from provisioning.scim.projection import Projection
-from provisioning.scim.resources import gather, location, rendered, version
+from provisioning.scim.resources import gather, is_large, location, rendered, version
 from provisioning.shadows import BadValue, Conflict, Immutable, Sender, Taken
 
-Change = AccountChange | GroupChange
+Change = AccountChange | GroupChange | CatalogueChange
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"', re.ASCII)
 _UNIQUE_VIOLATION = "23505"
 # Deadlock, serialization failure, lock timeout: nothing is wrong with the request, and it may be tried once more.
 _PASSING = frozenset({"40P01", "40001", "55P03"})
+
+
+@dataclass(frozen=True)
+class _Door:
+    """How what a system says of one family of resources is taken in."""
+
+    create: Callable[..., Taken]
+    change: Callable[..., Taken]
+    end: Callable[..., Taken]
+
+
+_DOORS: Mapping[Family, _Door] = {
+    "account": _Door(intake.create_account, intake.change_account, intake.end_account),
+    "group": _Door(group_intake.create_group, group_intake.change_group, group_intake.end_group),
+    "catalogue": _Door(catalogue_intake.create_entry, catalogue_intake.change_entry, catalogue_intake.end_entry),
+}
 
 
 class TryAgain(Exception):
@@ -66,11 +84,8 @@ class Done:
 def create(asked: Asked, body: Mapping[str, Any]) -> Done:
     """POST (RFC 7644 section 3.3): 201 with the resource and its Location."""
     normal, coercions = _full(asked, body)
-    change = _change(asked, normal.document, normal)
-    if isinstance(change, AccountChange):
-        taken = intake.create_account(sender=asked.sender, change=change, at=asked.at)
-    else:
-        taken = group_intake.create_group(sender=asked.sender, change=change, at=asked.at)
+    door = _DOORS[asked.resource_type.family]
+    taken = door.create(sender=asked.sender, change=_change(asked, normal.document, normal), at=asked.at)
     return Done(answer=resource(asked, taken.shadow, status=201), taken=taken, coercions=coercions)
 
 
@@ -85,29 +100,42 @@ def replace(asked: Asked, body: Mapping[str, Any]) -> Done:
 
 
 def patch(asked: Asked, body: Mapping[str, Any]) -> Done:
-    """PATCH (section 3.5.2): all operations or none. 204 for a group, as Entra prefers, unless attributes are asked."""
+    """PATCH (section 3.5.2): all operations or none. 204 for a large group, unless attributes are asked for."""
     operations = read_patch(body, asked.resource_type)
     shadow = locked(asked)
-    change: Change
-    if asked.resource_type is USER:
-        before = {**shadow.document, ACTIVE: shadows.seen_active(shadow, asked.at)}
-        result = apply(before, operations, USER)
-        change, coercions = account_change(result.document, said=result.said), result.coercions
-    else:
-        group = apply_group(shadow.document, operations)
-        change = group_change(group.document, said=group.said, member_steps=group.member_steps)
-        coercions = group.coercions
-    taken = _take(asked, shadow, change)
-    if asked.resource_type is USER or asked.is_projected:
+    change, coercions = _patched(asked, shadow, operations)
+    taken = _held_for(coercions, _take(asked, shadow, change))
+    if asked.is_projected or not is_large(taken.shadow, system=asked.sender.system):
         return Done(answer=resource(asked, taken.shadow), taken=taken, coercions=coercions)
     return Done(answer=_nothing(asked, taken.shadow), taken=taken, coercions=coercions)
+
+
+def _patched(asked: Asked, shadow: Shadow, operations: Patch) -> tuple[Change, tuple[Coercion, ...]]:
+    """What the resource is to be after a patch."""
+    kind = asked.resource_type
+    if kind.family == "group":
+        group = apply_group(shadow.document, without_strangers(operations))
+        return group_change(group.document, said=group.said, member_steps=group.member_steps), group.coercions
+    if kind.family == "catalogue":
+        entry = apply(shadow.document, operations, kind)
+        return catalogue_change(entry.document, resource_type=kind), entry.coercions
+    result = apply({**shadow.document, ACTIVE: shadows.seen_active(shadow, asked.at)}, operations, kind)
+    return account_change(result.document, said=result.said, resource_type=kind), result.coercions
+
+
+def _held_for(coercions: tuple[Coercion, ...], taken: Taken) -> Taken:
+    """What was left out for a person to look at makes of a change one that is held."""
+    strangers = sum(one.rule == STRANGER for one in coercions)
+    if not strangers:
+        return taken
+    held = f"members that no id of ours names were left out: {strangers}"
+    return dataclasses.replace(taken, outcome=Outcome.HELD, notes=(*taken.notes, held))
 
 
 def end(asked: Asked) -> Done:
     """DELETE (section 3.6): 204, and 404 from now on."""
     shadow = locked(asked)
-    finish: Callable[..., Taken] = intake.end_account if asked.resource_type is USER else group_intake.end_group
-    taken = finish(sender=asked.sender, shadow=shadow, at=asked.at)
+    taken = _DOORS[asked.resource_type.family].end(sender=asked.sender, shadow=shadow, at=asked.at)
     return Done(answer=Answer(status=204), taken=taken)
 
 
@@ -155,15 +183,17 @@ def _full(asked: Asked, body: Mapping[str, Any]) -> tuple[Normal, tuple[Coercion
 
 
 def _change(asked: Asked, document: Mapping[str, Any], normal: Normal) -> Change:
-    if asked.resource_type is USER:
-        return account_change(document, said=normal.said)
-    return group_change(document, said=normal.said, members=normal.members)
+    kind = asked.resource_type
+    if kind.family == "account":
+        return account_change(document, said=normal.said, resource_type=kind)
+    if kind.family == "group":
+        return group_change(document, said=normal.said, members=normal.members)
+    return catalogue_change(document, resource_type=kind)
 
 
 def _take(asked: Asked, shadow: Shadow, change: Change) -> Taken:
-    if isinstance(change, AccountChange):
-        return intake.change_account(sender=asked.sender, shadow=shadow, change=change, at=asked.at)
-    return group_intake.change_group(sender=asked.sender, shadow=shadow, change=change, at=asked.at)
+    door = _DOORS[asked.resource_type.family]
+    return door.change(sender=asked.sender, shadow=shadow, change=change, at=asked.at)
 
 
 def unavailable() -> ScimError:

@@ -20,7 +20,7 @@ from provisioning.scim.cursors import cursor_after, read_cursor
 from provisioning.scim.errors import ScimError, invalid_cursor, invalid_filter, invalid_value
 from provisioning.scim.filters.nodes import Scalar, to_text
 from provisioning.scim.filters.query import Column, key_column, nothing, to_q
-from provisioning.scim.metadata.catalogue import GROUP, NHI_URN
+from provisioning.scim.metadata.catalogue import AGENT, APPLICATION, GROUP, NHI_URN
 from provisioning.scim.metadata.schema import Ref, ResourceType
 from provisioning.scim.parsing.members import read_id
 from provisioning.scim.projection import Listing
@@ -105,16 +105,26 @@ def columns(system: System, resource_type: ResourceType, *, at: datetime) -> Map
         members = _by_id("group_id", lambda ref: inside.filter(origin_ref=ref).values("group_id"), inside)
         names = key_column("display_name_key")
         return common | {"displayname": names, "members": members, "members.value": members}
+    displayed = Column(lookup="display_name_key", normalise=fold, partial=fold)
+    handle = resource_type.handles[0].lower()
+    if resource_type.family == "catalogue":
+        shown = "displayname" if resource_type is APPLICATION else "display"
+        return common | {handle: key_column("name_key"), shown: displayed}
     nhi, groups = f"{NHI_URN}:".lower(), _in_group(system)
-    return common | {
-        "username": key_column("name_key"),
-        "displayname": Column(lookup="display_name_key", normalise=fold, partial=fold),
-        "active": Column(lookup="account__state", kind="boolean", custom=_active(at)),
-        "groups": groups,
-        "groups.value": groups,
-        f"{nhi}kind": Column(lookup="account__kind"),
-        f"{nhi}expiresat": Column(lookup="account__expires_at", kind="dateTime"),
-    }
+    # An agent may have another handle than its name: then it has no name, and no key of one.
+    called = {} if resource_type is AGENT else {handle: key_column("name_key")}
+    return (
+        common
+        | called
+        | {
+            "displayname": displayed,
+            "active": Column(lookup="account__state", kind="boolean", custom=_active(at)),
+            "groups": groups,
+            "groups.value": groups,
+            f"{nhi}kind": Column(lookup="account__kind"),
+            f"{nhi}expiresat": Column(lookup="account__expires_at", kind="dateTime"),
+        }
+    )
 
 
 def _memberships(system: System) -> QuerySet[Membership]:
@@ -125,13 +135,16 @@ def _active(at: datetime) -> Decide:
     """`active` as the answer has it: the account's state and its expiry, and never what the system wished."""
     unexpired = Q(account__expires_at__isnull=True) | Q(account__expires_at__gt=at)
     true = Q(account__state=AccountState.ACTIVE) & unexpired
+    # Who is active, and whose system took its word about it back: it has no value for that system.
+    untold = true & Q(took_active_back=True)
 
     def decide(operator: str, value: Scalar) -> Q:
-        if operator == "pr":
-            return _EVERY
+        if operator == "pr" or (operator == "ne" and value is None):
+            return ~untold
         if value is None:
-            return ~_EVERY if operator == "eq" else _EVERY
-        return true if value is (operator == "eq") else ~true
+            return untold
+        equal = true & ~untold if value else ~true
+        return equal if operator == "eq" else ~equal
 
     return decide
 

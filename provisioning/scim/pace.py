@@ -25,7 +25,10 @@ def requests_over(system: UUID, *, at: datetime) -> int:
     """Count one request; how many this one is past ROLLCALL_SCIM_PACE a second on average, 0 if it is not."""
     key = f"rollcall:scim:pace:{system}:{int(at.timestamp()) // WINDOW}"
     try:
-        times, _ = _redis().pipeline(transaction=False).incr(key).expire(key, 2 * WINDOW).execute()
+        together = _redis().pipeline(transaction=False)
+        together.incr(key)
+        together.expire(key, 2 * WINDOW)
+        times = int(together.execute()[0])
     except RedisError as error:
         log.warning("pace is not counted", error=type(error).__name__)
         return 0

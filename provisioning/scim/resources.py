@@ -12,7 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
 from accounts import lifecycle
 from accounts.models.account import Account, AccountState
@@ -22,14 +22,15 @@ from audit.fields import columns_of, from_row
 from provisioning.changes import ACTIVE, MEMBERS
 from provisioning.models.plan import Plan, PlanKind
 from provisioning.models.shadow import Shadow
-from provisioning.scim.metadata.catalogue import GROUP, NHI_URN, USER
+from provisioning.scim.metadata.catalogue import BY_NAME, GROUP, NHI_URN
 from provisioning.scim.metadata.schema import ResourceType
 from provisioning.scim.parsing.values import read_instant
 from provisioning.scim.projection import Projection
 from provisioning.shadows import seen_active
 from provisioning.states import PLAN_LIVE
 
-TYPES = {USER.name: USER, GROUP.name: GROUP}
+SMALL = 100
+"""The members that a group can have to be shown in the answer to its own change."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,7 +80,7 @@ def find_one(*, system: System, resource_type: ResourceType, id: UUID) -> Shadow
 
 def location(shadow: Shadow, base: str) -> str:
     """The absolute address of a resource."""
-    return f"{base}{TYPES[shadow.resource_type].endpoint}/{shadow.pk}"
+    return f"{base}{BY_NAME[shadow.resource_type].endpoint}/{shadow.pk}"
 
 
 def instant(at: datetime) -> str:
@@ -92,6 +93,8 @@ def gather(shadows: Collection[Shadow], *, system: System, projection: Projectio
 
     What the projection leaves out is not read: `excludedAttributes=members` costs no query.
     """
+    if projection.resource_type.family == "catalogue":
+        return Around()
     if projection.resource_type is GROUP:
         groups = [s.group_id for s in shadows if s.group_id is not None]
         wanted = projection.wants(MEMBERS) and groups
@@ -109,6 +112,11 @@ def _of_system(system: System) -> QuerySet[Membership]:
     return Membership.objects.filter(system=system, origin=Origin.SYSTEM, ended_at__isnull=True)
 
 
+def is_large(shadow: Shadow, *, system: System) -> bool:
+    """Whether it is a group with more members than anybody wants to read after a change. Never counts them all."""
+    return shadow.group_id is not None and _of_system(system).filter(group=shadow.group_id)[: SMALL + 1].count() > SMALL
+
+
 def _members(groups: Collection[UUID], *, system: System, base: str) -> dict[UUID, list[dict[str, Any]]]:
     """Members by group, as RFC 7643 section 8.7.1 has them: by id. Their names would cost as much again.
 
@@ -117,10 +125,10 @@ def _members(groups: Collection[UUID], *, system: System, base: str) -> dict[UUI
     alive = Shadow.objects.filter(system=system, ended_at__isnull=True, pk=OuterRef("origin_ref"))
     inside = _of_system(system).filter(Exists(alive), group_id__in=groups).order_by("group_id", "origin_ref")
     found: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
-    for group, ref, is_user in inside.annotate(is_user=Q(member_group__isnull=True)).values_list(
-        "group_id", "origin_ref", "is_user"
+    for group, ref, name in inside.annotate(kind=Subquery(alive.values("resource_type"))).values_list(
+        "group_id", "origin_ref", "kind"
     ):
-        kind = USER if is_user else GROUP
+        kind = BY_NAME[name]
         found[group].append({"value": str(ref), "$ref": f"{base}{kind.endpoint}/{ref}", "type": kind.name})
     return found
 
@@ -128,7 +136,7 @@ def _members(groups: Collection[UUID], *, system: System, base: str) -> dict[UUI
 def _groups(accounts: Mapping[UUID, UUID], *, system: System, base: str) -> dict[UUID, list[dict[str, Any]]]:
     """The groups of this system that users are direct members of, by the user's id; `accounts` are theirs."""
     with connection.cursor() as cursor:
-        values = {"accounts": list(accounts.values()), "refs": list(accounts), "system": system.pk}
+        values: dict[str, Any] = {"accounts": list(accounts.values()), "refs": list(accounts), "system": system.pk}
         cursor.execute(_GROUPS, values)
         rows = cursor.fetchall()
     found: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
@@ -168,13 +176,13 @@ def rendered(
     in_full: bool = False,
 ) -> dict[str, Any]:
     """The resource as it is answered. `in_full`, for a single one, also says what a pending account still lacks."""
-    resource_type = TYPES[shadow.resource_type]
+    resource_type = BY_NAME[shadow.resource_type]
     body: dict[str, Any] = {"schemas": [], "id": str(shadow.pk), **shadow.document}
     if shadow.account is not None:
-        body[ACTIVE] = seen_active(shadow, at)
+        body |= _active(shadow, at)
         body["groups"] = around.groups.get(shadow.pk, [])
         body[NHI_URN] = _nhi(shadow, shadow.account, around, at=at, in_full=in_full)
-    else:
+    elif resource_type is GROUP:
         body[MEMBERS] = around.members.get(shadow.group_id, []) if shadow.group_id else []
     body = {name: value for name, value in body.items() if value not in ({}, None)}
     body["schemas"] = _schemas(resource_type, body)
@@ -186,6 +194,12 @@ def rendered(
         "version": version(shadow, around, at=at),
     }
     return projection.apply(body)
+
+
+def _active(shadow: Shadow, at: datetime) -> dict[str, Any]:
+    """The truth about the account. Its system may have taken its word back: then only that it is off is still told."""
+    active = seen_active(shadow, at)
+    return {} if active and shadow.took_active_back else {ACTIVE: active}
 
 
 def _schemas(resource_type: ResourceType, body: Mapping[str, Any]) -> list[str]:

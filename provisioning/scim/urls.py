@@ -3,7 +3,9 @@
 A slash at the end is tolerated, and whatever is nowhere is answered in SCIM too.
 """
 
-from django.urls import re_path
+from collections.abc import Iterator
+
+from django.urls import URLPattern, re_path
 
 from provisioning.scim import bulk, views
 
@@ -14,13 +16,18 @@ def _not_done(endpoint: str) -> type[views.UnsupportedView]:
     return type("UnsupportedView", (views.UnsupportedView,), {"endpoint": endpoint})
 
 
+def _resources() -> Iterator[URLPattern]:
+    """Each kind of resource at its endpoint; `users` and `groups` are the frame's own names."""
+    for endpoint, view in views.VIEWS.items():
+        search = views.SEARCH_VIEWS[endpoint]
+        yield re_path(rf"^{endpoint}/\.search/?$", search.as_view(), name=f"{endpoint.lower()}-search")
+        yield re_path(rf"^{endpoint}(?:/(?P<uuid>[^/]+))?/?$", view.as_view(), name=endpoint.lower())
+
+
 urlpatterns = [
     re_path(r"^$", views.RootView.as_view(), name="root"),
     re_path(r"^\.search/?$", views.RootSearchView.as_view(), name="search"),
-    re_path(r"^Users/\.search/?$", views.UserSearchView.as_view(), name="users-search"),
-    re_path(r"^Users(?:/(?P<uuid>[^/]+))?/?$", views.UsersView.as_view(), name="users"),
-    re_path(r"^Groups/\.search/?$", views.GroupSearchView.as_view(), name="groups-search"),
-    re_path(r"^Groups(?:/(?P<uuid>[^/]+))?/?$", views.GroupsView.as_view(), name="groups"),
+    *_resources(),
     re_path(r"^Me/?$", _not_done("/Me").as_view(), name="me"),
     re_path(r"^Bulk/?$", bulk.BulkView.as_view(), name="bulk"),
     re_path(r"^ServiceProviderConfig/?$", views.ServiceProviderConfigView.as_view(), name="service-provider-config"),

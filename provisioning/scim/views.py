@@ -63,7 +63,7 @@ class ListReceiver(Receiver):
 
 
 class ResourceView(ListReceiver):
-    """`/Users` and `/Users/{id}`, `/Groups` and `/Groups/{id}`."""
+    """The endpoint of a kind of resources, such as `/Users` and `/Users/{id}`."""
 
     resource_type: ClassVar[ResourceType]
     body: dict[str, Any]
@@ -199,6 +199,26 @@ class GroupSearchView(SearchReceiver, frame.GroupSearchView):
 
     endpoint = "/Groups/.search"
     resource_types = (GROUP,)
+
+
+# What the frame has no view for goes through ours alone.
+_FRAMED: dict[str, type[ResourceView]] = {USER.name: UsersView, GROUP.name: GroupsView}
+_FRAMED_SEARCH: dict[str, type[SearchReceiver]] = {USER.name: UserSearchView, GROUP.name: GroupSearchView}
+
+
+def _view(kind: ResourceType) -> type[ResourceView]:
+    return type(f"{kind.name}View", (ResourceView,), {"endpoint": kind.endpoint, "resource_type": kind})
+
+
+def _search_view(kind: ResourceType) -> type[SearchReceiver]:
+    names = {"endpoint": f"{kind.endpoint}/.search", "resource_types": (kind,)}
+    return type(f"{kind.name}SearchView", (SearchReceiver,), names)
+
+
+VIEWS = {one.endpoint.strip("/"): _FRAMED.get(one.name) or _view(one) for one in RESOURCE_TYPES}
+"""The view of each kind of resource, by the first part of its address."""
+SEARCH_VIEWS = {one.endpoint.strip("/"): _FRAMED_SEARCH.get(one.name) or _search_view(one) for one in RESOURCE_TYPES}
+"""The same for `.search`."""
 
 
 class RootSearchView(SearchReceiver):

@@ -34,8 +34,10 @@ def read_only(attribute: Attribute) -> Attribute:
     return replace(attribute, mutability="readOnly", subs=tuple(read_only(sub) for sub in attribute.subs))
 
 
-def plural(name: str, description: str, *types: str, value: Attribute | None = None) -> Attribute:
-    """A multi-valued attribute with the default sub-attributes of RFC 7643 section 2.4."""
+def plural(
+    name: str, description: str, *types: str, value: Attribute | None = None, more: tuple[Attribute, ...] = ()
+) -> Attribute:
+    """A multi-valued attribute with the default sub-attributes of RFC 7643 section 2.4, and `more` after them."""
     return Attribute(
         name=name,
         kind="complex",
@@ -46,5 +48,6 @@ def plural(name: str, description: str, *types: str, value: Attribute | None = N
             text("display", "A name for people to read."),
             Attribute(name="type", description="What the value is for.", canonical_values=types),
             flag("primary", "Whether this is the preferred value; true at most once."),
+            *more,
         ),
     )

@@ -7,13 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from provisioning.scim.errors import not_found
-from provisioning.scim.metadata.catalogue import (
-    ENTERPRISE_SCHEMA,
-    GROUP_SCHEMA,
-    NHI_SCHEMA,
-    RESOURCE_TYPES,
-    USER_SCHEMA,
-)
+from provisioning.scim.metadata.catalogue import RESOURCE_SCHEMAS, RESOURCE_TYPES
 from provisioning.scim.metadata.protocol import (
     PROTOCOL_SCHEMAS,
     RESOURCE_TYPE_URN,
@@ -29,7 +23,7 @@ MAX_OPERATIONS = 1000
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
 
-SCHEMAS = (USER_SCHEMA, ENTERPRISE_SCHEMA, NHI_SCHEMA, GROUP_SCHEMA, *PROTOCOL_SCHEMAS)
+SCHEMAS = (*RESOURCE_SCHEMAS, *PROTOCOL_SCHEMAS)
 
 
 def list_response(resources: Sequence[dict[str, Any]], *, total: int | None = None, start: int = 1) -> dict[str, Any]:
@@ -100,6 +94,11 @@ def resource_type_json(name: str, base_url: str) -> dict[str, Any]:
     raise not_found("There is no such resource type.")
 
 
+def _assignable(several: str) -> dict[str, bool]:
+    """What users' own `roles` or `entitlements` can say (draft-ietf-scim-roles-entitlements-01)."""
+    return {"supported": True, several: True, "primarySupported": True, "typeSupported": True}
+
+
 def service_provider_config_json(
     base_url: str, *, etag: bool = False, sort: bool = False, documentation_url: str | None = None
 ) -> dict[str, Any]:
@@ -118,6 +117,11 @@ def service_provider_config_json(
             "defaultPaginationMethod": "index",
             "defaultPageSize": DEFAULT_PAGE,
             "maxPageSize": MAX_PAGE,
+        },
+        "agentExtension": {"supported": True, "agentsSupported": True, "agenticApplicationsSupported": True},
+        "RolesAndEntitlements": {
+            "roles": _assignable("multipleRolesSupported"),
+            "entitlements": _assignable("multipleEntitlementsSupported"),
         },
         "authenticationSchemes": [
             {

@@ -23,6 +23,22 @@ def _option(name: str, description: str, *more: Attribute) -> Attribute:
     return Attribute(name=name, kind="complex", description=description, required=True, subs=(supported, *more))
 
 
+def _assignable(name: str, noun: str, several: str) -> Attribute:
+    return Attribute(
+        name=name,
+        kind="complex",
+        required=True,
+        description=f"What is done with {noun}.",
+        subs=(
+            _required(flag("supported", f"Whether {noun} are resources here.")),
+            flag(several, f"Whether a user can have several {noun}."),
+            flag("primarySupported", "Whether one of them can be the primary one."),
+            flag("typeSupported", "Whether they can have a type."),
+            Attribute(name="types", multi_valued=True, description="The types that there are, where they are closed."),
+        ),
+    )
+
+
 def _characteristics(*, depth: int) -> tuple[Attribute, ...]:
     """What describes one attribute; sub-attributes are described by the same words one level down."""
     words = (
@@ -81,6 +97,25 @@ SERVICE_PROVIDER_CONFIG_SCHEMA = _schema(
             Attribute(name="defaultPageSize", kind="integer", description="How many are on a page unless asked."),
             Attribute(name="maxPageSize", kind="integer", description="How many are on a page at most."),
             Attribute(name="cursorTimeout", kind="integer", description="How many seconds a cursor lives."),
+        ),
+    ),
+    Attribute(
+        name="agentExtension",
+        kind="complex",
+        description="Agents as resources (draft-abbey-scim-agent-extension-00).",
+        subs=(
+            _required(flag("supported", "Whether any of it is done.")),
+            flag("agentsSupported", "Whether agents are resources here."),
+            flag("agenticApplicationsSupported", "Whether their applications are resources here."),
+        ),
+    ),
+    Attribute(
+        name="RolesAndEntitlements",
+        kind="complex",
+        description="Roles and entitlements as resources (draft-ietf-scim-roles-entitlements-01).",
+        subs=(
+            _assignable("roles", "roles", "multipleRolesSupported"),
+            _assignable("entitlements", "entitlements", "multipleEntitlementsSupported"),
         ),
     ),
     Attribute(

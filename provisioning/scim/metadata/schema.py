@@ -1,7 +1,7 @@
 """Schemas and attributes as frozen values, and the look-up of an attribute path in them (RFC 7643 sections 2 and 7)."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
@@ -10,6 +10,7 @@ Kind = Literal["string", "boolean", "decimal", "integer", "dateTime", "reference
 Mutability = Literal["readWrite", "readOnly", "immutable", "writeOnly"]
 Returned = Literal["default", "always", "never", "request"]
 Uniqueness = Literal["none", "server", "global"]
+Family = Literal["account", "group", "catalogue"]
 
 NAME = re.compile(r"[A-Za-z$][A-Za-z0-9_$-]*")
 
@@ -129,8 +130,26 @@ class Ref:
 
 
 @dataclass(frozen=True, kw_only=True)
+class OtherSchema:
+    """A core schema of somebody else for the same kind of resource, which is read as ours.
+
+    `names` are its words with ours for them; `fills` are attributes of ours that it does not have, with those that
+    they are taken from.
+    """
+
+    id: str
+    names: tuple[tuple[str, str], ...] = ()
+    fills: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
 class ResourceType:
-    """One kind of resource: endpoint relative to the base, core schema, extensions (RFC 7643 section 6)."""
+    """One kind of resource: endpoint relative to the base, core schema, extensions (RFC 7643 section 6).
+
+    Ours beside the RFC's: `family` says what stands behind it, an account, a group, or nothing but what was said;
+    `handles` are the attributes that it can be called by, of which the first with a value counts and one is enough;
+    `others` are schemas that are read as its own.
+    """
 
     name: str
     endpoint: str
@@ -138,6 +157,9 @@ class ResourceType:
     schema: Schema
     extensions: tuple[Schema, ...] = ()
     common: tuple[Attribute, ...] = ()
+    family: Family
+    handles: tuple[str, ...]
+    others: tuple[OtherSchema, ...] = ()
 
     @cached_property
     def _core(self) -> dict[str, Attribute]:
@@ -146,6 +168,7 @@ class ResourceType:
     @cached_property
     def _urns(self) -> tuple[tuple[str, Schema | None], ...]:
         known: list[tuple[str, Schema | None]] = [(self.schema.id.lower(), None)]
+        known.extend((other.id.lower(), None) for other in self.others)
         known.extend((extension.id.lower(), extension) for extension in self.extensions)
         return tuple(sorted(known, key=lambda pair: -len(pair[0])))
 
@@ -156,14 +179,27 @@ class ResourceType:
         kept = [part for one in every for part in (one, *one.subs) if one.stored]
         return all(part.returned in {"default", "always"} for part in kept)
 
+    @cached_property
+    def _aliases(self) -> dict[str, Attribute]:
+        names = dict(pair for other in self.others for pair in other.names)
+        return {theirs.lower(): self._core[ours.lower()] for theirs, ours in names.items()}
+
     @property
     def core(self) -> Iterable[Attribute]:
         """Common and core attributes; `schemas`, `id`, `externalId` and `meta` come first."""
         return self._core.values()
 
     def find(self, name: str) -> Attribute | None:
-        """The common or core attribute of that name in any case."""
-        return self._core.get(name.lower())
+        """The common or core attribute of that name in any case, also by its name in another schema."""
+        return self._core.get(name.lower()) or self._aliases.get(name.lower())
+
+    def handle(self, document: Mapping[str, Any]) -> str | None:
+        """What a resource is called in a canonical document."""
+        return next((document[name] for name in self.handles if document.get(name)), None)
+
+    def other(self, urn: str) -> OtherSchema | None:
+        """The other schema of that URN, in any case."""
+        return next((one for one in self.others if one.id.lower() == urn.lower()), None)
 
     def extension(self, urn: str) -> Schema | None:
         """The extension of that URN in any case."""

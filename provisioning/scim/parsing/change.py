@@ -4,14 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from provisioning.changes import ACTIVE, AccountChange, GroupChange, MemberStep
-from provisioning.scim.metadata.catalogue import ENTERPRISE_URN, GROUP, NHI_URN, USER
+from provisioning.changes import ACTIVE, AccountChange, CatalogueChange, GroupChange, MemberStep
+from provisioning.scim.metadata.catalogue import AGENT, ENTERPRISE_URN, GROUP, NHI_URN, USER
 from provisioning.scim.metadata.schema import ResourceType
 from provisioning.scim.parsing.members import read_id
 from provisioning.scim.parsing.normal import check_required
 from provisioning.scim.parsing.values import read_instant
 
 OWNERS = f"{NHI_URN}:owners"
+# An agent has them in its own schema too.
+AGENT_OWNERS = "owners"
 
 
 def kept_document(document: Mapping[str, Any], resource_type: ResourceType) -> dict[str, Any]:
@@ -30,26 +32,29 @@ def kept_document(document: Mapping[str, Any], resource_type: ResourceType) -> d
     return kept
 
 
-def account_change(document: Mapping[str, Any], *, said: frozenset[str]) -> AccountChange:
-    """The account that a canonical User document wants; `said` is what this request touched.
+def account_change(
+    document: Mapping[str, Any], *, said: frozenset[str], resource_type: ResourceType = USER
+) -> AccountChange:
+    """The account that the canonical document of a User or an Agent wants; `said` is what this request touched.
 
-    Raises invalidValue if userName is missing, or an owner is no id.
+    Raises invalidValue if it is called nothing, or an owner is no id.
     """
-    check_required(document, USER)
+    check_required(document, resource_type)
     nhi: Mapping[str, Any] = document.get(NHI_URN, {})
     enterprise: Mapping[str, Any] = document.get(ENTERPRISE_URN, {})
     expires = nhi.get("expiresAt")
     return AccountChange(
-        user_name=document["userName"],
+        resource_type=resource_type.name,
+        user_name=resource_type.handle(document) or "",
         external_id=document.get("externalId"),
         display_name=document.get("displayName"),
         active=document.get(ACTIVE) if ACTIVE in said else None,
-        document=kept_document(document, USER),
+        document=kept_document(document, resource_type),
         kind=nhi.get("kind"),
-        purpose=nhi.get("purpose"),
+        purpose=nhi.get("purpose") or (document.get("description") if resource_type is AGENT else None),
         environment=nhi.get("environment"),
         expires_at=read_instant(expires) if expires else None,
-        owners=_owners(nhi) if OWNERS in said else None,
+        owners=_owners(document, resource_type) if said & {OWNERS, AGENT_OWNERS} else None,
         employee_number=enterprise.get("employeeNumber"),
         email=_email(document.get("emails", [])),
         said=said,
@@ -78,9 +83,26 @@ def group_change(
     )
 
 
-def _owners(nhi: Mapping[str, Any]) -> tuple[UUID, ...]:
-    ids = (read_id(owner.get("value"), at=f"{OWNERS}.value") for owner in nhi.get("owners", ()))
-    return tuple(dict.fromkeys(ids))
+def catalogue_change(document: Mapping[str, Any], *, resource_type: ResourceType) -> CatalogueChange:
+    """The entry that a canonical document of a role, an entitlement or an application wants.
+
+    Raises invalidValue if it is called nothing.
+    """
+    check_required(document, resource_type)
+    return CatalogueChange(
+        resource_type=resource_type.name,
+        name=resource_type.handle(document) or "",
+        external_id=document.get("externalId"),
+        display_name=document.get("displayName") or document.get("display"),
+        document=kept_document(document, resource_type),
+    )
+
+
+def _owners(document: Mapping[str, Any], resource_type: ResourceType) -> tuple[UUID, ...]:
+    named = [(OWNERS, owner) for owner in document.get(NHI_URN, {}).get("owners", ())]
+    if resource_type is AGENT:
+        named += [(AGENT_OWNERS, owner) for owner in document.get("owners", ())]
+    return tuple(dict.fromkeys(read_id(owner.get("value"), at=f"{at}.value") for at, owner in named))
 
 
 def _email(emails: list[dict[str, Any]]) -> str | None:

@@ -55,8 +55,9 @@ def normalise(document: Mapping[str, Any], resource_type: ResourceType, notes: N
 def check_required(document: Mapping[str, Any], resource_type: ResourceType) -> None:
     """Raise invalidValue if a required attribute has no value; `schemas` is computed and never asked for here."""
     for attribute in resource_type.core:
-        if attribute.required and attribute.stored and is_blank(document.get(attribute.name)):
-            raise invalid_value(f"{attribute.name} is required.")
+        names = resource_type.handles if attribute.name in resource_type.handles else (attribute.name,)
+        if attribute.required and attribute.stored and all(is_blank(document.get(name)) for name in names):
+            raise invalid_value(f"{' or '.join(names)} is required.")
 
 
 def check_immutable(old: Mapping[str, Any], new: Mapping[str, Any], resource_type: ResourceType) -> None:

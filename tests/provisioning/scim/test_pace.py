@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from uuid import uuid4
 
 import pytest
-from django.core.cache import cache
+from redis.client import Pipeline
 from redis.exceptions import ConnectionError as NoRedis
 
 from audit.scope import scope
@@ -41,7 +41,7 @@ def test_without_the_cache_nothing_is_refused(settings: Any, monkeypatch: pytest
     def down(*_args: Any, **_kwargs: Any) -> None:
         raise NoRedis
 
-    monkeypatch.setattr(cache, "incr", down)
+    monkeypatch.setattr(Pipeline, "execute", down)
     assert [pace.requests_over(uuid4(), at=NOW) for _ in range(20)] == [0] * 20
 
 
