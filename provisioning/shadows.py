@@ -5,15 +5,16 @@ What accounts and groups have in common on their way in. The only writer of Shad
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Model
 
+from accounts.memberships import Member, as_array
 from accounts.models.account import Account
 from accounts.models.group import Group, Membership
 from accounts.models.system import System
@@ -71,12 +72,52 @@ class Taken:
 
 
 def lock_shadow(*, system: System, resource_type: str, id: UUID) -> Shadow | None:  # noqa: A002  SCIM's word
-    """A living resource of the system, locked together with its account or group; None if it has none of that id."""
+    """A living resource of the system, locked together with its account or group; None if it has none of that id.
+
+    The locks keep out whoever else changes it, and nobody who only refers to it: a group that is being filled holds
+    up none of its members.
+    """
     living = Shadow.objects.filter(pk=id, system=system, resource_type=resource_type, ended_at__isnull=True)
     # The order of everybody who moves one account: the account, its shadow, its plan.
-    Account.objects.select_for_update(of=("self",)).filter(pk__in=living.values("account_id")).first()
-    Group.objects.select_for_update(of=("self",)).filter(pk__in=living.values("group_id")).first()
-    return living.select_for_update(of=("self",)).select_related("account", "group").first()
+    Account.objects.select_for_update(of=("self",), no_key=True).filter(pk__in=living.values("account_id")).first()
+    Group.objects.select_for_update(of=("self",), no_key=True).filter(pk__in=living.values("group_id")).first()
+    return living.select_for_update(of=("self",), no_key=True).select_related("account", "group").first()
+
+
+def lock_members(*, system: System, refs: Collection[UUID]) -> list[Member]:
+    """Who these resources of a system are; without those that it has not, or that have ended.
+
+    None of them can end until the transaction does; otherwise they may change as they like.
+    """
+    if not refs:
+        return []
+    with connection.cursor() as cursor:
+        # In one order, so that two groups that take in the same members never wait for each other.
+        cursor.execute(
+            "SELECT id, account_id, group_id FROM provisioning_shadow"
+            " WHERE id = ANY(%s::uuid[]) AND system_id = %s AND ended_at IS NULL ORDER BY id FOR KEY SHARE",
+            [as_array(refs), system.pk],
+        )
+        return [Member(ref=ref, account=account, group=group) for ref, account, group in cursor.fetchall()]
+
+
+def touch(shadow: Shadow, *, at: datetime) -> None:
+    """What belongs to a resource has changed, and nothing of its own: whoever holds an entity tag of it reads anew."""
+    shadow.version += 1
+    shadow.changed_at = at
+    shadow.save(update_fields=["version", "changed_at"])
+
+
+def end_shadow(shadow: Shadow, *, at: datetime) -> None:
+    """The resource, locked already, is gone for its system.
+
+    Whoever is just putting it into a group is waited for, and finds it gone from then on: a membership lives no longer
+    than the resource that it is of, and an answer about a group needs to ask for nobody else.
+    """
+    Shadow.objects.select_for_update(of=("self",)).filter(pk=shadow.pk).values_list("pk").first()
+    shadow.ended_at = shadow.changed_at = at
+    shadow.version += 1
+    save_shadow(shadow, is_new=False)
 
 
 def seen_active(shadow: Shadow, at: datetime) -> bool:
