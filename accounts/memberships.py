@@ -20,11 +20,13 @@ from audit.journal import Subject, record
 
 @dataclass(frozen=True)
 class Member:
-    """One member as its origin system names it (`ref` is its SCIM id there), and who that is here."""
+    """One member as its origin system names it (`ref` is its SCIM id there, `type` that of the resource), and who that
+    is here."""
 
     ref: UUID
     account: UUID | None = None
     group: UUID | None = None
+    type: str = ""
 
 
 class GroupEvent(StrEnum):
@@ -125,14 +127,14 @@ def add(*, group: Group, system: System, members: Collection[Member], at: dateti
     with connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO accounts_membership"
-            " (id, tenant_id, group_id, account_id, member_group_id, origin, system_id, origin_ref, since)"
-            " SELECT gen_random_uuid(), %s, %s, m.account, m.grp, 'system', %s, m.ref, %s"
-            " FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[]) AS m (ref, account, grp)"
+            " (id, tenant_id, group_id, account_id, member_group_id, origin, system_id, origin_ref, origin_type, since)"
+            " SELECT gen_random_uuid(), %s, %s, m.account, m.grp, 'system', %s, m.ref, m.type, %s"
+            " FROM unnest(%s::uuid[], %s::uuid[], %s::uuid[], %s::text[]) AS m (ref, account, grp, type)"
             " ON CONFLICT (tenant_id, group_id, system_id, origin_ref)"
             " WHERE ended_at IS NULL AND origin = 'system' DO NOTHING",
             [
                 group.tenant_id, group.pk, system.pk, at,
-                [m.ref for m in rows], [m.account for m in rows], [m.group for m in rows],
+                [m.ref for m in rows], [m.account for m in rows], [m.group for m in rows], [m.type for m in rows],
             ],
         )  # fmt: skip
         return int(cursor.rowcount)

@@ -261,13 +261,14 @@ def _reactivate(plan: Plan, changes: list[PlannedChange], at: datetime) -> None:
 def _add_members(plan: Plan, changes: list[PlannedChange], at: datetime) -> None:
     # A membership lives no longer than the resource that it is of.
     refs = [c.member_ref for c in changes if c.member_ref is not None]
-    living = set(
-        Shadow.objects.filter(pk__in=refs, system=plan.system, ended_at__isnull=True).values_list("pk", flat=True)
+    living = dict(
+        Shadow.objects.filter(pk__in=refs, system=plan.system, ended_at__isnull=True).values_list("pk", "resource_type")
     )
     todo = [c for c in changes if c.member_ref in living]
     for change in todo:
         if change.group is not None and change.member_ref is not None:
-            member = memberships.Member(ref=change.member_ref, account=change.account_id)
+            of_type = living[change.member_ref]
+            member = memberships.Member(ref=change.member_ref, account=change.account_id, type=of_type)
             memberships.add(group=change.group, system=plan.system, members=[member], at=at)
     gone = [c for c in changes if c.member_ref not in living]
     _mark(gone, PlannedChange.Result.VOID, detail="its directory has ended it since", at=at)

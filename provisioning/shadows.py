@@ -94,11 +94,11 @@ def lock_members(*, system: System, refs: Collection[UUID]) -> list[Member]:
     with connection.cursor() as cursor:
         # In one order, so that two groups that take in the same members never wait for each other.
         cursor.execute(
-            "SELECT id, account_id, group_id FROM provisioning_shadow"
+            "SELECT id, account_id, group_id, resource_type FROM provisioning_shadow"
             " WHERE id = ANY(%s::uuid[]) AND system_id = %s AND ended_at IS NULL ORDER BY id FOR KEY SHARE",
             [as_array(refs), system.pk],
         )
-        return [Member(ref=ref, account=account, group=group) for ref, account, group in cursor.fetchall()]
+        return [Member(*row) for row in cursor.fetchall()]
 
 
 def touch(shadow: Shadow, *, at: datetime) -> None:

@@ -21,6 +21,8 @@ class Net:
     """
 
     named: tuple[UUID, ...] = ()
+    removed: tuple[UUID, ...] = ()
+    """Everybody whom a step took out by id, in their order."""
     joins: frozenset[UUID] = frozenset()
     leaves: frozenset[UUID] = frozenset()
     stays: frozenset[UUID] | None = None
@@ -46,11 +48,14 @@ def fold(steps: Iterable[MemberStep], *, may_add: bool) -> Net:
 @dataclass
 class _Folding:
     named: dict[UUID, None] = field(default_factory=dict)
+    removed: dict[UUID, None] = field(default_factory=dict)
     leaves: set[UUID] = field(default_factory=set)
 
     def take(self, step: MemberStep) -> None:
         if step.op in {"add", "replace"}:
             self.named.update(dict.fromkeys(step.values))
+        else:
+            self.removed.update(dict.fromkeys(step.values))
         getattr(self, step.op)(step.values)
 
     def add(self, values: tuple[UUID, ...]) -> None:
@@ -92,6 +97,7 @@ class _Free(_Folding):
         joins = frozenset(self.joins)
         return Net(
             named=tuple(self.named),
+            removed=tuple(self.removed),
             joins=joins,
             leaves=frozenset(self.leaves),
             stays=joins if self.is_anew else None,
@@ -123,6 +129,7 @@ class _Held(_Folding):
     def net(self) -> Net:
         return Net(
             named=tuple(self.named),
+            removed=tuple(self.removed),
             leaves=frozenset(self.leaves),
             stays=None if self.stays is None else frozenset(self.stays - self.leaves),
             is_held=self.is_held,

@@ -8,10 +8,11 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from secrets import token_hex
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
 
 from accounts import lifecycle
 from accounts.models.account import Account, AccountState
@@ -24,6 +25,7 @@ from provisioning.scim.metadata.catalogue import GROUP, NHI_URN, USER
 from provisioning.scim.metadata.schema import ResourceType
 from provisioning.scim.parsing.values import read_instant
 from provisioning.scim.projection import Projection
+from provisioning.scim.streams import MOST_AT_ONCE, member, place_of
 from provisioning.shadows import seen_active
 from provisioning.states import PLAN_LIVE
 
@@ -32,11 +34,15 @@ TYPES = {USER.name: USER, GROUP.name: GROUP}
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """What other tables know about a page of resources: groups by user, members by group, plans by account."""
+    """What other tables know about a page of resources: groups by user, members by group, plans by account.
+
+    With a `seal` there are too many members to be read at once: each group has the place where they belong (`streams`).
+    """
 
     groups: Mapping[UUID, list[dict[str, Any]]] = field(default_factory=dict)
     members: Mapping[UUID, list[dict[str, Any]]] = field(default_factory=dict)
     plans: Mapping[UUID, Plan] = field(default_factory=dict)
+    seal: str = ""
 
 
 def living(system: System) -> QuerySet[Shadow]:
@@ -54,15 +60,18 @@ def instant(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def gather(shadows: Collection[Shadow], *, system: System, projection: Projection, base: str) -> Around:
+def gather(shadows: Collection[Shadow], *, system: System, projection: Projection, base: str, seal: str = "") -> Around:
     """Everything around a page, in a number of queries that does not depend on its length.
 
-    What the projection leaves out is not read: `excludedAttributes=members` costs no query.
+    What the projection leaves out is not read: `excludedAttributes=members` costs no query. With a `seal` members are
+    not read either, and each group has the place for them; without one, the answer has one where they are too many.
     """
     if projection.resource_type is GROUP:
         groups = [s.group_id for s in shadows if s.group_id is not None]
-        wanted = projection.wants(MEMBERS) and groups
-        return Around(members=_members(groups, system=system, base=base) if wanted else {})
+        if not groups or not projection.wants(MEMBERS) or not projection.parts(MEMBERS):
+            return Around()
+        found = None if seal else _members(groups, system=system, base=base)
+        return Around(seal=seal or token_hex(16)) if found is None else Around(members=found)
     users = [s.pk for s in shadows]
     accounts = [s.account_id for s in shadows if s.account_id is not None]
     wanted_groups = projection.wants("groups") and users
@@ -76,19 +85,20 @@ def _of_system(system: System) -> QuerySet[Membership]:
     return Membership.objects.filter(system=system, origin=Origin.SYSTEM, ended_at__isnull=True)
 
 
-def _members(groups: Collection[UUID], *, system: System, base: str) -> dict[UUID, list[dict[str, Any]]]:
-    """Members by group, as RFC 7643 section 8.7.1 has them: by id. Their names would cost as much again.
+def _members(groups: Collection[UUID], *, system: System, base: str) -> dict[UUID, list[dict[str, Any]]] | None:
+    """Members by group; None if they are too many to be held.
 
-    A member whose own resource has ended is none of this system any more.
+    Nothing else is asked: a membership has the id of the resource that it is of, and ends with it (`end_shadow`).
     """
-    alive = Shadow.objects.filter(system=system, ended_at__isnull=True, pk=OuterRef("origin_ref"))
-    inside = _of_system(system).filter(Exists(alive), group_id__in=groups).order_by("group_id", "origin_ref")
+    inside = _of_system(system).filter(group_id__in=groups).order_by("group_id", "origin_ref")
+    rows = inside.values_list("group_id", "origin_ref", "origin_type", "member_group_id")
+    listed = list(rows[: MOST_AT_ONCE + 1])
+    if len(listed) > MOST_AT_ONCE:
+        return None
     found: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
-    for group, ref, is_user in inside.annotate(is_user=Q(member_group__isnull=True)).values_list(
-        "group_id", "origin_ref", "is_user"
-    ):
-        kind = USER if is_user else GROUP
-        found[group].append({"value": str(ref), "$ref": f"{base}{kind.endpoint}/{ref}", "type": kind.name})
+    for group, ref, name, inner in listed:
+        kind = TYPES[name or (USER.name if inner is None else GROUP.name)]
+        found[group].append(member(str(ref), kind, base=base))
     return found
 
 
@@ -157,7 +167,10 @@ def rendered(
         "location": location(shadow, base),
         "version": version(shadow, around, at=at),
     }
-    return projection.apply(body)
+    shown = projection.apply(body)
+    if around.seal and shadow.group_id is not None:
+        shown[MEMBERS] = place_of(shadow.group_id, seal=around.seal)
+    return shown
 
 
 def _schemas(resource_type: ResourceType, body: Mapping[str, Any]) -> list[str]:

@@ -55,6 +55,7 @@ def test_steps_as_one_end_where_the_steps_one_by_one_end(
     assert (net.is_held or bool(net.asked - before)) == is_held
     assert net.takes_out or before <= inside
     assert net.joins <= set(net.named)
+    assert set(net.removed) == {value for one in sent if one.op == "remove" for value in one.values}
 
 
 def test_thousands_of_operations_are_one_net() -> None:
@@ -69,12 +70,12 @@ def test_thousands_of_operations_are_one_net() -> None:
     ("sent", "net"),
     [
         ([], Net()),
-        ([step("add", ADA), step("remove", ADA)], Net(named=(ADA,), leaves=frozenset({ADA}))),
-        ([step("remove", ADA), step("add", ADA)], Net(named=(ADA,), joins=frozenset({ADA}))),
+        ([step("add", ADA), step("remove", ADA)], Net(named=(ADA,), removed=(ADA,), leaves=frozenset({ADA}))),
+        ([step("remove", ADA), step("add", ADA)], Net(named=(ADA,), removed=(ADA,), joins=frozenset({ADA}))),
         ([step("remove_all")], Net(stays=frozenset())),
         (
             [step("replace", BOB, ADA), step("remove", BOB)],
-            Net(named=(BOB, ADA), joins=frozenset({ADA}), stays=frozenset({ADA})),
+            Net(named=(BOB, ADA), removed=(BOB,), joins=frozenset({ADA}), stays=frozenset({ADA})),
         ),
     ],
 )
@@ -84,4 +85,4 @@ def test_what_a_few_steps_come_to(sent: list[MemberStep], net: Net) -> None:
 
 def test_without_leave_to_add_who_was_taken_out_stays_out_and_is_held() -> None:
     net = fold([step("remove", ADA), step("add", ADA, BOB)], may_add=False)
-    assert net == Net(named=(ADA, BOB), leaves=frozenset({ADA}), is_held=True, asked=frozenset({BOB}))
+    assert net == Net(named=(ADA, BOB), removed=(ADA,), leaves=frozenset({ADA}), is_held=True, asked=frozenset({BOB}))
