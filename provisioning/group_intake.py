@@ -26,6 +26,7 @@ from provisioning.shadows import (
     refuse_taken,
     save_shadow,
     touch,
+    touch_groups_of,
 )
 from provisioning.status import watch_mass_reduction
 from provisioning.steps import Net, fold
@@ -187,9 +188,10 @@ def end_group(*, sender: Sender, shadow: Shadow, at: datetime) -> Taken:
     group = shadow.group
     end_shadow(shadow, at=at)
     if group is not None:
+        touch_groups_of(shadow, system=sender.system, at=at)
         ends = _ends_who_leaves(sender, group)
         inside = memberships.of_system(group=group, system=sender.system).filter(account__isnull=False)
-        left = [one for one in inside.values_list("account_id", flat=True) if one] if ends else []
+        left = [one for one in inside.values_list("account_id", flat=True) if one is not None] if ends else []
         memberships.end_group(group=group, at=at)
         _end_who_left(sender, group, left, at=at)
     return Taken(shadow=shadow, outcome=Outcome.APPLIED, intent=Intent.DELETE)

@@ -309,7 +309,7 @@ def end_account(*, sender: Sender, shadow: Shadow, at: datetime) -> Taken:
     shadow.wants_active = False
     end_shadow(shadow, at=at)
     if account is not None:
-        touch_groups_of(account, system=sender.system, at=at)
+        touch_groups_of(shadow, system=sender.system, at=at)
         memberships.end_of_accounts(accounts=[account.pk], system=sender.system, at=at)
         status.reduce(sender, account, at=at)
     return Taken(shadow=shadow, outcome=Outcome.APPLIED, intent=Intent.DELETE)

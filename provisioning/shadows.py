@@ -16,7 +16,7 @@ from django.db.models import F, Model
 
 from accounts.memberships import Member, as_array
 from accounts.models.account import Account
-from accounts.models.group import Group, Membership
+from accounts.models.group import Group, Membership, Origin
 from accounts.models.system import System
 from provisioning.changes import Intent, Outcome
 from provisioning.models.plan import Plan
@@ -145,9 +145,11 @@ def refuse_taken(
 
 def save_shadow(shadow: Shadow, *, is_new: bool) -> None:
     """Write a shadow; a race for its name or externalId is a `Conflict`, not a database error."""
+    # Not the tenant: a statement that names a column of the key locks the row against all who refer to it.
+    fields = None if is_new else [f.name for f in Shadow._meta.concrete_fields if f.name not in {"id", "tenant"}]
     try:
         with transaction.atomic():
-            shadow.save(force_insert=is_new)
+            shadow.save(force_insert=is_new, update_fields=fields)
     except IntegrityError as error:
         message = str(error)
         if "external_id_once" in message:
@@ -157,9 +159,11 @@ def save_shadow(shadow: Shadow, *, is_new: bool) -> None:
         raise
 
 
-def touch_groups_of(account: Account, *, system: System, at: datetime) -> None:
-    """The groups that an account is about to leave with its resource: whoever holds an entity tag of one reads anew."""
-    inside = Membership.objects.filter(account=account, system=system, ended_at__isnull=True).values("group_id")
+def touch_groups_of(shadow: Shadow, *, system: System, at: datetime) -> None:
+    """The groups that a resource, a group too, is about to leave: whoever holds an entity tag of one reads anew."""
+    inside = Membership.objects.filter(
+        origin_ref=shadow.pk, system=system, origin=Origin.SYSTEM, ended_at__isnull=True
+    ).values("group_id")
     Shadow.objects.filter(system=system, resource_type="Group", ended_at__isnull=True, group_id__in=inside).update(
         version=F("version") + 1, changed_at=at
     )

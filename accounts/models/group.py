@@ -89,6 +89,8 @@ class Membership(TenantOwned):
             models.UniqueConstraint(
                 fields=["tenant", "group", "system", "origin_ref"],
                 condition=Q(ended_at__isnull=True, origin="system"),
+                # An answer about a group reads nothing but this index.
+                include=["origin_type"],
                 name="accounts_membership_once_per_system",
             ),
             models.UniqueConstraint(

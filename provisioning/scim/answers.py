@@ -34,7 +34,7 @@ class Answer:
 
     def http(self) -> HttpResponseBase:
         """The answer as Django sends it. Nobody may keep it: it speaks of people."""
-        response: HttpResponseBase
+        response: Any
         if self.stream is not None:
             response = StreamingHttpResponse(self.stream(), status=self.status, content_type=SCIM_CONTENT_TYPE)
         else:
@@ -42,10 +42,11 @@ class Answer:
             response = HttpResponse(content, status=self.status, content_type=SCIM_CONTENT_TYPE)
         response["Cache-Control"] = "no-store"
         # Django would log the path of a refusal as it was sent. Our own line has it without secrets.
-        response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
+        response._has_been_logged = True  # noqa: SLF001
         for name, value in self.headers.items():
             response[name] = value
-        return response
+        sent: HttpResponseBase = response
+        return sent
 
 
 def refusal(error: ScimError) -> Answer:

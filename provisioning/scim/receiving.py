@@ -179,7 +179,7 @@ class Receiver(frame.SCIMView):
     def status_501(self, *_args: Any, **_kwargs: Any) -> HttpResponse:
         """501 with a body: described by RFC 7644 and not done here."""
         self._refuse(self.early or not_implemented(self.not_done))
-        return self.answer.http()
+        return HttpResponse(status=self.answer.status)
 
     def _refuse(self, error: Exception) -> ScimError:
         try:

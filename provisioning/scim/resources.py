@@ -12,7 +12,7 @@ from secrets import token_hex
 from typing import Any
 from uuid import UUID
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from accounts import lifecycle
 from accounts.models.account import Account, AccountState
@@ -91,19 +91,25 @@ def _members(groups: Collection[UUID], *, system: System, base: str) -> dict[UUI
     Nothing else is asked: a membership has the id of the resource that it is of, and ends with it (`end_shadow`).
     """
     inside = _of_system(system).filter(group_id__in=groups).order_by("group_id", "origin_ref")
-    rows = inside.values_list("group_id", "origin_ref", "origin_type", "member_group_id")
+    rows = inside.annotate(is_user=Q(member_group__isnull=True)).values_list(
+        "group_id", "origin_ref", "origin_type", "is_user"
+    )
     listed = list(rows[: MOST_AT_ONCE + 1])
     if len(listed) > MOST_AT_ONCE:
         return None
     found: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
-    for group, ref, name, inner in listed:
-        kind = TYPES[name or (USER.name if inner is None else GROUP.name)]
+    for group, ref, name, is_user in listed:
+        kind = TYPES[name or (USER.name if is_user else GROUP.name)]
         found[group].append(member(str(ref), kind, base=base))
     return found
 
 
 def _groups(users: Collection[UUID], *, system: System, base: str) -> dict[UUID, list[dict[str, Any]]]:
-    """The groups of this system that users are direct members of, by the user's id."""
+    """The groups of this system that users are direct members of, by the user's id.
+
+    RFC 7643 section 4.1.2 leaves it open to list those as well that a group of theirs is in. Nobody is followed from
+    group to group here, so that groups in a circle are like any others.
+    """
     inside = _of_system(system).filter(origin_ref__in=users)
     known = {
         row["group_id"]: row
