@@ -110,7 +110,7 @@ def claim_expired(*, at: datetime, limit: int = BATCH, besides: Collection[UUID]
     """Accounts past their expiry that are not yet suspended for it; rows that another sweep holds are passed over."""
     held = Hold.objects.filter(kind=HoldKind.EXPIRED, released_at__isnull=True).values("account_id")
     due = (
-        Account.objects.select_for_update(skip_locked=True, of=("self",))
+        Account.objects.select_for_update(skip_locked=True, of=("self",), no_key=True)
         .filter(state__in=[AccountState.ACTIVE, AccountState.SUSPENDED, AccountState.PENDING], expires_at__lte=at)
         .exclude(pk__in=held)
         .exclude(pk__in=besides)
@@ -123,7 +123,7 @@ def claim_over(*, at: datetime, limit: int = BATCH, besides: Collection[UUID] = 
     """Accounts suspended for their expiry for 30 days; rows that another sweep holds are passed over."""
     held = Hold.objects.filter(kind=HoldKind.EXPIRED, released_at__isnull=True, placed_at__lte=at - END_AFTER)
     due = (
-        Account.objects.select_for_update(skip_locked=True, of=("self",))
+        Account.objects.select_for_update(skip_locked=True, of=("self",), no_key=True)
         .filter(state=AccountState.SUSPENDED, expires_at__lte=at - END_AFTER, pk__in=held.values("account_id"))
         .exclude(pk__in=besides)
         .order_by("expires_at")

@@ -57,7 +57,7 @@ class Missing:
 
 def _locked(accounts: Iterable[UUID]) -> QuerySet[Account]:
     # One order for everybody, so that two sets that overlap wait for each other instead of dying.
-    return Account.objects.select_for_update(of=("self",)).filter(pk__in=list(accounts)).order_by("pk")
+    return Account.objects.select_for_update(of=("self",), no_key=True).filter(pk__in=list(accounts)).order_by("pk")
 
 
 def _subjects(accounts: Iterable[Account]) -> list[Subject]:

@@ -38,7 +38,7 @@ def offer(
         raise CantOwn("an account can't answer for itself")
     with transaction.atomic():
         # Whoever offers the same at the same time waits here, and finds the offer.
-        Account.objects.select_for_update(of=("self",)).get(pk=account.pk)
+        Account.objects.select_for_update(of=("self",), no_key=True).get(pk=account.pk)
         live = Ownership.objects.filter(account=account, owner=owner, kind=kind, state__in=succession.LIVE).first()
         if live is not None:
             return live

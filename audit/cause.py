@@ -102,11 +102,18 @@ def acting(cause: Cause) -> Iterator[Cause]:
 
 
 @contextmanager
-def reading(tenant: UUID | None) -> Iterator[None]:
-    """A transaction that sees one tenant (or only global tables) and can't write: it has no cause."""
+def reading(tenant: UUID | None, *, steady: bool = False) -> Iterator[None]:
+    """A transaction that sees one tenant (or only global tables) and can't write: it has no cause.
+
+    `steady`: all of its statements see the same moment, however long it takes. Inside another transaction they see
+    what that one sees.
+    """
     outer_cause, outer_tenant = _current.get(), _tenant.get()
     is_nested = connection.in_atomic_block
     with transaction.atomic():
+        if steady and not is_nested:
+            with connection.cursor() as cursor:
+                cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
         _set(tenant=tenant, cause=None)
         tokens = _current.set(None), _tenant.set(tenant)
         try:

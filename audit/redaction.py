@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 MASK = "***"
@@ -23,6 +24,8 @@ _SECRET_PAIR = re.compile(
     r"(?:\\?\"(?:[^\"\\]|\\.)*\\?\"?|'[^']*'?|[^\s&;,\"'}\]]+)",
     re.IGNORECASE,
 )
+# Ids and numbers: nothing above can be spelled with these characters, and lists of thousands are made of them.
+_PLAIN = re.compile(r"[0-9A-Fa-f-]{0,64}")
 _USER_INFO = re.compile(r"(://[^\s/:@]{1,200}:)[^\s/@]{1,200}(?=@)")
 # Parts of an address that are ours, or a key of a row: words, a page's number, a uuid. Below /scim/, those of RFC 7644.
 _OURS = re.compile(
@@ -47,6 +50,8 @@ def is_secret_name(name: str) -> bool:
 
 def redact_text(text: str) -> str:
     """The text without anything that looks like a credential, or is called one: `password=…`, `"token": "…"`."""
+    if _PLAIN.fullmatch(text):
+        return text
     text = _SECRET_VALUE.sub(MASK, text)
     text = _SECRET_PAIR.sub(lambda found: found.group(1) + MASK, text)
     return _USER_INFO.sub(lambda found: found.group(1) + MASK, text)
@@ -79,8 +84,14 @@ class WithoutPaths(logging.Filter):
         return True
 
 
+@lru_cache(maxsize=512)
+def _judged(name: str) -> tuple[str, bool]:
+    """The name of a member as it may be kept, and whether it is that of a secret. Lists repeat a few names."""
+    return redact_text(name), is_secret_name(name)
+
+
 def _is_pair_of_secret(value: Mapping[Any, Any]) -> bool:
-    return any(isinstance(value.get(word), str) and is_secret_name(value[word]) for word in _NAMING)
+    return any(isinstance(value[word], str) and is_secret_name(value[word]) for word in _NAMING if word in value)
 
 
 def redact(value: Any) -> Any:
@@ -93,10 +104,9 @@ def redact(value: Any) -> Any:
     if isinstance(value, Mapping):
         named = _is_pair_of_secret(value)
         return {
-            redact_text(str(k)): MASK
-            if v is not None and (is_secret_name(str(k)) or (named and str(k).casefold() == "value"))
-            else redact(v)
+            shown: MASK if v is not None and (is_secret or (named and str(k).casefold() == "value")) else redact(v)
             for k, v in value.items()
+            for shown, is_secret in (_judged(str(k)),)
         }
     if isinstance(value, Sequence) and not isinstance(value, bytes | bytearray):
         return [redact(item) for item in value]

@@ -11,13 +11,16 @@ from audit.cause import acting, reading
 from audit.models import Cause
 
 
-def scope(*, tenant: UUID | None = None, cause: Cause | None = None) -> AbstractContextManager[Any]:
+def scope(
+    *, tenant: UUID | None = None, cause: Cause | None = None, steady: bool = False
+) -> AbstractContextManager[Any]:
     """A transaction that sees `tenant` and writes because of `cause`.
 
-    No cause means reading; no tenant means the global tables only. With a cause, its tenant is `tenant`.
+    No cause means reading, `steady` where it goes on for long and must see one moment; no tenant means the global
+    tables only. With a cause, its tenant is `tenant`.
     """
     if cause is None:
-        return reading(tenant)
+        return reading(tenant, steady=steady)
     cause.tenant_id = tenant
     return acting(cause)
 

@@ -99,7 +99,7 @@ def _locked(approval: Approval) -> Approval:
     )
     if question.account_id is not None:
         # The order in which a directory's request locks: the account, then its plan.
-        Account.objects.select_for_update(of=("self",)).get(pk=question.account_id)
+        Account.objects.select_for_update(of=("self",), no_key=True).get(pk=question.account_id)
     return question
 
 

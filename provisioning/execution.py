@@ -128,7 +128,7 @@ def _step(plan_id: UUID, *, at: datetime) -> Plan:
 def _lock_account(plan_id: UUID) -> None:
     # The order of everybody who moves one account: the account, its shadow, its plan.
     subject = Plan.objects.filter(pk=plan_id).values("account_id")
-    list(Account.objects.select_for_update(of=("self",)).filter(pk__in=subject).values_list("pk"))
+    list(Account.objects.select_for_update(of=("self",), no_key=True).filter(pk__in=subject).values_list("pk"))
 
 
 def _over_the_brake(plan: Plan, *, at: datetime) -> bool:
@@ -259,11 +259,20 @@ def _reactivate(plan: Plan, changes: list[PlannedChange], at: datetime) -> None:
 
 
 def _add_members(plan: Plan, changes: list[PlannedChange], at: datetime) -> None:
-    for change in changes:
+    # A membership lives no longer than the resource that it is of.
+    refs = [c.member_ref for c in changes if c.member_ref is not None]
+    living = dict(
+        Shadow.objects.filter(pk__in=refs, system=plan.system, ended_at__isnull=True).values_list("pk", "resource_type")
+    )
+    todo = [c for c in changes if c.member_ref in living]
+    for change in todo:
         if change.group is not None and change.member_ref is not None:
-            member = memberships.Member(ref=change.member_ref, account=change.account_id)
+            of_type = living[change.member_ref]
+            member = memberships.Member(ref=change.member_ref, account=change.account_id, type=of_type)
             memberships.add(group=change.group, system=plan.system, members=[member], at=at)
-    _mark(changes, PlannedChange.Result.DONE, detail="", at=at)
+    gone = [c for c in changes if c.member_ref not in living]
+    _mark(gone, PlannedChange.Result.VOID, detail="its directory has ended it since", at=at)
+    _mark(todo, PlannedChange.Result.DONE, detail="", at=at)
 
 
 _DOERS = {

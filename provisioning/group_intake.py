@@ -1,114 +1,113 @@
 """The door for what a system says about groups: a row per member that changes, and none for those that stay."""
 
-from collections.abc import Collection
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
 from accounts import lifecycle, memberships
-from accounts.memberships import Changed, Member
+from accounts.memberships import Changed, Left, Member
 from accounts.models.group import Group
 from accounts.models.system import System
 from provisioning import authority
-from provisioning.changes import GroupChange, Intent, MemberStep, Outcome, fold
+from provisioning.changes import GroupChange, Intent, Outcome
+from provisioning.changes import fold as folded_name
 from provisioning.models.shadow import Shadow
-from provisioning.shadows import BadValue, Sender, Taken, check_lengths, digest, refuse_taken, save_shadow
+from provisioning.shadows import (
+    BadValue,
+    Sender,
+    Taken,
+    check_lengths,
+    digest,
+    end_shadow,
+    lock_members,
+    refuse_taken,
+    save_shadow,
+    touch,
+    touch_groups_of,
+)
 from provisioning.status import watch_mass_reduction
+from provisioning.steps import Net, fold
+
+# How many accounts end in one go.
+SLICE = 1_000
 
 
 def _key(name: str) -> str:
     """The look-up form of a group's name. Raises `BadValue` where there is none, or the name is too long."""
     check_lengths(Group, {"display_name": name})
-    key = fold(name).strip()[:400]
+    key = folded_name(name).strip()[:400]
     if not key:
         raise BadValue("displayName", "it has no characters to be found by")
     return key
 
 
-def _members(*, system: System, refs: Collection[UUID]) -> list[Member]:
-    """Who these ids of a system are. Raises `BadValue` for one that the system has not, or that has ended."""
-    found = {
-        s.pk: Member(ref=s.pk, account=s.account_id, group=s.group_id)
-        for s in Shadow.objects.filter(pk__in=list(refs), system=system, ended_at__isnull=True).only(
-            "id", "account_id", "group_id"
-        )
-    }
-    if missing := [ref for ref in refs if ref not in found]:
-        raise BadValue("members", f"this system has no resource {missing[0]}")
-    return list(found.values())
-
-
-@dataclass
+@dataclass(frozen=True)
 class _Moved:
-    """Who came and who went over all steps of one request."""
+    """What the steps of one request changed."""
 
-    joined: dict[UUID, Member] = field(default_factory=dict)
-    left: dict[UUID, Member] = field(default_factory=dict)
-    notes: list[str] = field(default_factory=list)
-
-    @property
-    def changed(self) -> Changed:
-        return Changed(added=len(self.joined), ended=len(self.left))
+    changed: Changed
+    notes: tuple[str, ...] = ()
 
 
-def _living(group: Group, system: System, **conditions: Any) -> dict[UUID, Member]:
-    rows = memberships.of_system(group=group, system=system).filter(**conditions)
-    return {
-        ref: Member(ref=ref, account=account, group=inner)
-        for ref, account, inner in rows.values_list("origin_ref", "account_id", "member_group_id")
-        if ref is not None
-    }
+def _newcomers(group: Group, system: System, named: Collection[UUID]) -> list[Member]:
+    """Who of these is not in the group. Raises `BadValue` for one that the system has not, or that has ended.
 
-
-def _apply(group: Group, system: System, step: MemberStep, moved: _Moved, *, allowed: bool, at: datetime) -> None:
-    if step.op in {"remove", "remove_all"}:
-        # A member that is not in is no error, nor one that has ended: it is out, as wished.
-        only = {"origin_ref__in": step.values} if step.op == "remove" else {}
-        leaving = _living(group, system, **only)
-        memberships.remove(group=group, system=system, refs=leaving.keys(), at=at)
-        moved.left |= leaving
-        return
-    members = {m.ref: m for m in _members(system=system, refs=step.values)}
-    if any(m.group == group.pk for m in members.values()):
+    Who is in is one of its resources: a membership ends with the resource that it is of.
+    """
+    refs = memberships.outside(group=group, system=system, refs=named)
+    found = lock_members(system=system, refs=refs)
+    if len(found) < len(refs):
+        missing = set(refs) - {m.ref for m in found}
+        raise BadValue("members", f"this system has no resource {next(ref for ref in named if ref in missing)}")
+    if any(m.group == group.pk for m in found):
         raise BadValue("members", "a group can't be a member of itself")
-    before = _living(group, system) if step.op == "replace" else _living(group, system, origin_ref__in=step.values)
-    if not allowed and members.keys() - before.keys():
-        # Whoever is left out is out all the same: a reduction needs no approval.
-        moved.notes.append("who is put into this group needs approval here")
-        members = {ref: m for ref, m in members.items() if ref in before}
-    if step.op == "replace":
-        memberships.replace(group=group, system=system, members=members.values(), at=at)
-        moved.left |= {ref: m for ref, m in before.items() if ref not in members}
-    else:
-        memberships.add(group=group, system=system, members=members.values(), at=at)
-    moved.joined |= {ref: m for ref, m in members.items() if ref not in before}
+    return found
 
 
 def _apply_steps(sender: Sender, group: Group, change: GroupChange, *, at: datetime) -> _Moved:
-    moved = _Moved()
-    allowed = authority.expanding_members_allowed(system=sender.system)
-    for step in change.member_steps:
-        _apply(group, sender.system, step, moved, allowed=allowed, at=at)
-    if moved.changed:
-        who = [*moved.joined.values(), *moved.left.values()]
-        memberships.journal(group=group, changed=moved.changed, who=who)
-    _end_who_left(sender, group, moved.left.values(), at=at)
-    return moved
+    if not change.member_steps:
+        return _Moved(changed=Changed(added=0, ended=0))
+    system = sender.system
+    net = fold(change.member_steps, may_add=authority.expanding_members_allowed(system=system))
+    new = _newcomers(group, system, net.named)
+    ends = net.takes_out and _ends_who_leaves(sender, group)
+    left = _take_out(group, system, net, named=None if ends else memberships.NAMED, at=at)
+    joining = [m for m in new if m.ref in net.joins]
+    memberships.add(group=group, system=system, members=joining, at=at)
+    changed = Changed(added=len(joining), ended=left.count)
+    if changed:
+        memberships.journal(group=group, changed=changed, who=joining, left=left.accounts)
+    if ends:
+        _end_who_left(sender, group, left.accounts, at=at)
+    is_held = net.is_held or any(m.ref in net.asked for m in new)
+    # Whoever is left out is out all the same: a reduction needs no approval.
+    return _Moved(changed=changed, notes=("who is put into this group needs approval here",) if is_held else ())
 
 
-def _end_who_left(sender: Sender, group: Group, left: Collection[Member], *, at: datetime) -> None:
-    """Where the status is derived from membership of this group: whoever left it, and is not back, has ended."""
-    gone = {m.account for m in left if m.account is not None}
-    if not gone or not authority.ends_members_of(system=sender.system, group_key=group.display_name_key):
-        return
-    still = memberships.of_system(group=group, system=sender.system).filter(account__in=gone)
-    accounts = gone - set(still.values_list("account_id", flat=True))
+def _ends_who_leaves(sender: Sender, group: Group) -> bool:
+    """Whether the status is derived from membership of this group."""
+    return authority.ends_members_of(system=sender.system, group_key=group.display_name_key)
+
+
+def _take_out(group: Group, system: System, net: Net, *, named: int | None, at: datetime) -> Left:
+    if not net.takes_out:
+        return Left(count=0)
+    refs = net.leaves if net.stays is None else None
+    return memberships.leave(group=group, system=system, refs=refs, besides=net.stays, named=named, at=at)
+
+
+def _end_who_left(sender: Sender, group: Group, left: Sequence[UUID], *, at: datetime) -> None:
+    """Whoever left a group that the status is derived from has ended; slice by slice, since it may be everybody."""
     reason = f"{sender.system.name}: no longer in {group.display_name}"
-    if ended := lifecycle.deprovision(accounts=accounts, reason=reason, at=at):
-        watch_mass_reduction(sender, ended=len(ended), at=at)
+    ended = sum(
+        len(lifecycle.deprovision(accounts=left[start : start + SLICE], reason=reason, at=at))
+        for start in range(0, len(left), SLICE)
+    )
+    if ended:
+        watch_mass_reduction(sender, ended=ended, at=at)
 
 
 def _fill(shadow: Shadow, change: GroupChange) -> None:
@@ -147,7 +146,7 @@ def create_group(*, sender: Sender, change: GroupChange, at: datetime) -> Taken:
     save_shadow(shadow, is_new=True)
     notes = _apply_steps(sender, group, change, at=at).notes
     outcome = Outcome.HELD if notes else Outcome.APPLIED
-    return Taken(shadow=shadow, outcome=outcome, intent=Intent.CREATE, held_by=tuple(notes), created=True)
+    return Taken(shadow=shadow, outcome=outcome, intent=Intent.CREATE, held_by=notes, created=True)
 
 
 @transaction.atomic
@@ -157,11 +156,11 @@ def change_group(*, sender: Sender, shadow: Shadow, change: GroupChange, at: dat
     if group is None:
         raise BadValue("id", "the resource has no group")
     check_lengths(Shadow, {"external_id": change.external_id or ""})
+    before = (shadow.digest, shadow.name, shadow.external_id)
     refuse_taken(
         system=sender.system, resource_type="Group", name_key=_key(change.display_name),
         external_id=change.external_id or "", besides=shadow,
     )  # fmt: skip
-    before = (shadow.digest, shadow.name, shadow.external_id)
     _fill(shadow, change)
     written = before != (shadow.digest, shadow.name, shadow.external_id)
     if written:
@@ -172,23 +171,26 @@ def change_group(*, sender: Sender, shadow: Shadow, change: GroupChange, at: dat
         group.refresh_from_db()
     moved = _apply_steps(sender, group, change, at=at)
     changed, notes = moved.changed, moved.notes
-    if written or changed:
+    if written:
         shadow.version += 1
         shadow.changed_at = at
         save_shadow(shadow, is_new=False)
+    elif changed:
+        touch(shadow, at=at)
     outcome = Outcome.HELD if notes else Outcome.APPLIED if written or changed else Outcome.SAME
-    return Taken(shadow=shadow, outcome=outcome, intent=_intent(changed, change), held_by=tuple(notes))
+    return Taken(shadow=shadow, outcome=outcome, intent=_intent(changed, change), held_by=notes)
 
 
 @transaction.atomic
 def end_group(*, sender: Sender, shadow: Shadow, at: datetime) -> Taken:
     """The group is gone for this system: 404 from now on, its name is free, its memberships end."""
     group = shadow.group
-    shadow.ended_at = shadow.changed_at = at
-    shadow.version += 1
-    save_shadow(shadow, is_new=False)
+    end_shadow(shadow, at=at)
     if group is not None:
-        left = _living(group, sender.system)
+        touch_groups_of(shadow, system=sender.system, at=at)
+        ends = _ends_who_leaves(sender, group)
+        inside = memberships.of_system(group=group, system=sender.system).filter(account__isnull=False)
+        left = [one for one in inside.values_list("account_id", flat=True) if one is not None] if ends else []
         memberships.end_group(group=group, at=at)
-        _end_who_left(sender, group, left.values(), at=at)
+        _end_who_left(sender, group, left, at=at)
     return Taken(shadow=shadow, outcome=Outcome.APPLIED, intent=Intent.DELETE)

@@ -32,6 +32,7 @@ from provisioning.shadows import (
     Taken,
     check_lengths,
     digest,
+    end_shadow,
     refuse_taken,
     save_shadow,
     seen_active,
@@ -315,12 +316,10 @@ def _change_fields(account: Account, fields: dict[str, Any], system: System) -> 
 def end_account(*, sender: Sender, shadow: Shadow, at: datetime) -> Taken:
     """The resource is gone: 404 from now on, its name is free, and the account ends."""
     account = shadow.account
-    shadow.ended_at = shadow.changed_at = at
     shadow.wants_active = False
-    shadow.version += 1
-    save_shadow(shadow, is_new=False)
+    end_shadow(shadow, at=at)
     if account is not None:
-        touch_groups_of(account, system=sender.system, at=at)
+        touch_groups_of(shadow, system=sender.system, at=at)
         memberships.end_of_accounts(accounts=[account.pk], system=sender.system, at=at)
         status.reduce(sender, account, at=at)
     return Taken(shadow=shadow, outcome=Outcome.APPLIED, intent=Intent.DELETE)

@@ -103,7 +103,9 @@ def _cause() -> Cause:
 
 def claim(*, at: datetime) -> list[Account]:
     """Accounts whose read-back is due; others leave them alone for the lease. Rows that another holds are passed over."""
-    due = Account.objects.select_for_update(skip_locked=True, of=("self",)).filter(read_due_at__lte=at + AHEAD)
+    due = Account.objects.select_for_update(skip_locked=True, of=("self",), no_key=True).filter(
+        read_due_at__lte=at + AHEAD
+    )
     claimed = list(due.order_by("read_due_at")[:BATCH])
     lifecycle.read_again(accounts=[a.pk for a in claimed], at=at + LEASE)
     return claimed
@@ -237,7 +239,7 @@ def keep(seen: list[_Seen], *, up_to: datetime, at: datetime) -> None:
         )
         for one in seen
     )  # fmt: skip
-    accounts = Account.objects.select_for_update().filter(pk__in=[one.target.account for one in seen])
+    accounts = Account.objects.select_for_update(no_key=True).filter(pk__in=[one.target.account for one in seen])
     since = dict(accounts.order_by("pk").values_list("pk", "state_since"))
     seen = [one for one in seen if since.get(one.target.account) == one.target.since]
     if seen:

@@ -12,10 +12,11 @@ from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Model, Q, Sum
+from django.db.models import F, Model, Q, QuerySet, Sum
 
+from accounts.memberships import Member, as_array
 from accounts.models.account import Account
-from accounts.models.group import Group, Membership
+from accounts.models.group import Group, Membership, Origin
 from accounts.models.system import System
 from provisioning.changes import GROUP_TYPE, Intent, Outcome
 from provisioning.models.plan import Plan
@@ -81,17 +82,57 @@ class Taken:
 
 
 def lock_shadow(*, system: System, resource_type: str, id: UUID) -> Shadow | None:  # noqa: A002  SCIM's word
-    """A living resource of the system, locked together with its account or group; None if it has none of that id."""
+    """A living resource of the system, locked together with its account or group; None if it has none of that id.
+
+    The locks keep out whoever else changes it, and nobody who only refers to it: a group that is being filled holds
+    up none of its members.
+    """
     living = Shadow.objects.filter(pk=id, system=system, resource_type=resource_type, ended_at__isnull=True).order_by()
     # The order of everybody who moves one account: the account, its shadow, its plan.
-    if resource_type == "Group":
-        Group.objects.select_for_update(of=("self",)).filter(pk__in=living.values("group_id")).order_by().first()
-    else:
-        Account.objects.select_for_update(of=("self",)).filter(pk__in=living.values("account_id")).order_by().first()
-    shadow = living.select_for_update(of=("self",)).select_related("account", "group").first()
+    behind: QuerySet[Any] = Account.objects.filter(pk__in=living.values("account_id"))
+    if resource_type == GROUP_TYPE:
+        behind = Group.objects.filter(pk__in=living.values("group_id"))
+    behind.select_for_update(of=("self",), no_key=True).order_by().first()
+    shadow = living.select_for_update(of=("self",), no_key=True).select_related("account", "group").first()
     if shadow is not None:
         shadow.system = system
     return shadow
+
+
+def lock_members(*, system: System, refs: Collection[UUID]) -> list[Member]:
+    """Who these resources of a system are; without those that it has not, or that have ended.
+
+    None of them can end until the transaction does; otherwise they may change as they like.
+    """
+    if not refs:
+        return []
+    with connection.cursor() as cursor:
+        # In one order, so that two groups that take in the same members never wait for each other.
+        cursor.execute(
+            "SELECT id, account_id, group_id, resource_type FROM provisioning_shadow"
+            " WHERE id = ANY(%s::uuid[]) AND system_id = %s AND ended_at IS NULL ORDER BY id FOR KEY SHARE",
+            [as_array(refs), system.pk],
+        )
+        return [Member(*row) for row in cursor.fetchall()]
+
+
+def touch(shadow: Shadow, *, at: datetime) -> None:
+    """What belongs to a resource has changed, and nothing of its own: whoever holds an entity tag of it reads anew."""
+    shadow.version += 1
+    shadow.changed_at = at
+    shadow.save(update_fields=["version", "changed_at"])
+
+
+def end_shadow(shadow: Shadow, *, at: datetime) -> None:
+    """The resource, locked already, is gone for its system.
+
+    Whoever is just putting it into a group is waited for, and finds it gone from then on: a membership lives no longer
+    than the resource that it is of, and an answer about a group needs to ask for nobody else.
+    """
+    Shadow.objects.select_for_update(of=("self",)).filter(pk=shadow.pk).values_list("pk").first()
+    shadow.ended_at = shadow.changed_at = at
+    shadow.version += 1
+    save_shadow(shadow, is_new=False)
 
 
 def living_count(*, system: System, resource_types: Collection[str]) -> int:
@@ -151,9 +192,11 @@ def refuse_taken(
 
 def save_shadow(shadow: Shadow, *, is_new: bool) -> None:
     """Write a shadow; a race for its name or externalId is a `Conflict`, not a database error."""
+    # Not the tenant: a statement that names a column of the key locks the row against all who refer to it.
+    fields = None if is_new else [f.name for f in Shadow._meta.concrete_fields if f.name not in {"id", "tenant"}]
     try:
         with transaction.atomic():
-            shadow.save(force_insert=is_new)
+            shadow.save(force_insert=is_new, update_fields=fields)
     except IntegrityError as error:
         message = str(error)
         if "external_id_once" in message:
@@ -163,9 +206,11 @@ def save_shadow(shadow: Shadow, *, is_new: bool) -> None:
         raise
 
 
-def touch_groups_of(account: Account, *, system: System, at: datetime) -> None:
-    """The groups that an account is about to leave with its resource: whoever holds an entity tag of one reads anew."""
-    inside = Membership.objects.filter(account=account, system=system, ended_at__isnull=True).values("group_id")
+def touch_groups_of(shadow: Shadow, *, system: System, at: datetime) -> None:
+    """The groups that a resource, a group too, is about to leave: whoever holds an entity tag of one reads anew."""
+    inside = Membership.objects.filter(
+        origin_ref=shadow.pk, system=system, origin=Origin.SYSTEM, ended_at__isnull=True
+    ).values("group_id")
     Shadow.objects.filter(system=system, resource_type=GROUP_TYPE, ended_at__isnull=True, group_id__in=inside).update(
         version=F("version") + 1, changed_at=at
     )

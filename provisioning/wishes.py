@@ -44,7 +44,7 @@ def ask_return(
     not ended.
     """
     with transaction.atomic():
-        account = Account.objects.select_for_update(of=("self",)).get(pk=account.pk)
+        account = Account.objects.select_for_update(of=("self",), no_key=True).get(pk=account.pk)
         if account.state != AccountState.DEPROVISIONED:
             raise lifecycle.CantReturn(f"{account.user_name} has not ended: it is {account.get_state_display()}")
         live = Plan.objects.filter(

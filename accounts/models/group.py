@@ -44,7 +44,8 @@ class Membership(TenantOwned):
     """One reason why one account, or one group, is in a group. `accounts.memberships` is its only writer.
 
     The same member may be in a group for several reasons, a row each. `origin_ref` is the SCIM id of the member in
-    its origin system: a system's answer lists only memberships of its own origin.
+    its origin system, `origin_type` the type of that resource (empty where nobody said: then it is `User`, or `Group`
+    for a group): a system's answer lists only memberships of its own origin, and needs no other row for it.
     """
 
     group = TenantForeignKey(Group, related_name="memberships")
@@ -53,6 +54,7 @@ class Membership(TenantOwned):
     origin = models.CharField(max_length=16, choices=Origin.choices)
     system = TenantForeignKey(System, null=True, blank=True, related_name="+")
     origin_ref = models.UUIDField(null=True, blank=True)
+    origin_type = models.CharField(max_length=32, blank=True, default="", db_default="")
     since = models.DateTimeField()
     until = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
@@ -61,10 +63,11 @@ class Membership(TenantOwned):
 
     class Meta(TenantOwned.Meta):
         indexes = (
+            # In which groups a resource is. Who is in a group is found by the constraint below.
             models.Index(
-                fields=["tenant", "group", "system", "origin_ref"],
-                name="accounts_membership_of_group",
-                condition=Q(ended_at__isnull=True),
+                fields=["tenant", "origin_ref"],
+                name="accounts_membership_of_member",
+                condition=Q(ended_at__isnull=True, origin="system"),
             ),
             models.Index(
                 fields=["tenant", "account"],
@@ -86,6 +89,8 @@ class Membership(TenantOwned):
             models.UniqueConstraint(
                 fields=["tenant", "group", "system", "origin_ref"],
                 condition=Q(ended_at__isnull=True, origin="system"),
+                # An answer about a group reads nothing but this index.
+                include=["origin_type"],
                 name="accounts_membership_once_per_system",
             ),
             models.UniqueConstraint(

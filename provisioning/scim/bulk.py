@@ -165,7 +165,8 @@ class BulkView(Receiver):
             return _Result(operation=one, status=404, body=refusal(not_found("There is no such endpoint.")).body)
         kwargs = {} if one.id is None else {self.lookup_url_kwarg: one.id}
         response = view.as_view(is_part=True)(self._request(one), **kwargs)
-        body = json.loads(response.content) if response.content else None
+        # What is too long to be held is no refusal, and only refusals are repeated in the answer.
+        body = None if response.streaming or not response.content else json.loads(response.content)
         location = response.headers.get("Location") or (f"{self.base}{view.endpoint}/{one.id}" if one.id else None)
         version = response.headers.get("ETag")
         return _Result(operation=one, status=response.status_code, body=body, location=location, version=version)

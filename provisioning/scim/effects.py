@@ -13,6 +13,7 @@ from uuid import UUID
 
 from django.db import DatabaseError, DataError, IntegrityError
 
+from accounts.models.system import System
 from provisioning import catalogue_intake, group_intake, intake, shadows
 from provisioning.changes import ACTIVE, AccountChange, CatalogueChange, Coercion, GroupChange, Outcome
 from provisioning.models.shadow import Shadow
@@ -28,7 +29,8 @@ from provisioning.scim.patch.operations import Patch, read_patch
 from provisioning.scim.patch.strangers import RULE as STRANGER
 from provisioning.scim.patch.strangers import without_strangers
 from provisioning.scim.projection import Projection
-from provisioning.scim.resources import gather, is_large, location, rendered, version
+from provisioning.scim.resources import Around, gather, is_large, living, location, rendered, version
+from provisioning.scim.streams import Stream, members_digest
 from provisioning.shadows import BadValue, Conflict, Immutable, Sender, Taken
 
 Change = AccountChange | GroupChange | CatalogueChange
@@ -141,10 +143,37 @@ def end(asked: Asked) -> Done:
 
 def resource(asked: Asked, shadow: Shadow, *, status: int = 200) -> Answer:
     """The answer that shows one resource, with its Location and entity tag."""
-    around = gather([shadow], system=asked.sender.system, projection=asked.projection, base=asked.base)
-    body = rendered(shadow, around, base=asked.base, at=asked.at, projection=asked.projection, in_full=True)
-    tag = version(shadow, around, at=asked.at)
-    return Answer(status=status, body=body, headers={"Location": location(shadow, asked.base), "ETag": tag})
+    system, projection, base = asked.sender.system, asked.projection, asked.base
+    around = gather([shadow], system=system, projection=projection, base=base)
+    headers = {"Location": location(shadow, base), "ETag": version(shadow, around, at=asked.at)}
+    if around.seal:
+        stream = streamed_one(shadow, system=system, projection=projection, base=base, at=asked.at, seal=around.seal)
+        return Answer(status=status, headers=headers, stream=stream, brief=_brief(shadow, around, asked))
+    body = rendered(shadow, around, base=base, at=asked.at, projection=projection, in_full=True)
+    return Answer(status=status, body=body, headers=headers)
+
+
+def _brief(shadow: Shadow, around: Around, asked: Asked) -> dict[str, Any]:
+    """What the ledger keeps of an answer that nobody holds."""
+    members = members_digest([shadow.group_id] if shadow.group_id else [], system=asked.sender.system)
+    return {"id": str(shadow.pk), "version": version(shadow, around, at=asked.at), "digest": members}
+
+
+def streamed_one(
+    shadow: Shadow, *, system: System, projection: Projection, base: str, at: datetime, seal: str
+) -> Stream:
+    """The answer that shows one resource with more members than are held at once.
+
+    It shows the resource of the moment in which it is sent: with the version that has these members, which may be a
+    later one than in the headers. Whoever goes on from there with the earlier one is refused, and reads again.
+    """
+
+    def make() -> Mapping[str, Any]:
+        now = living(system).get(pk=shadow.pk)
+        around = gather([now], system=system, projection=projection, base=base, seal=seal)
+        return rendered(now, around, base=base, at=at, projection=projection, in_full=True)
+
+    return Stream(system=system, base=base, projection=projection, seal=seal, make=make)
 
 
 def _nothing(asked: Asked, shadow: Shadow) -> Answer:

@@ -4,17 +4,23 @@ The shape stays, so that a person can read what was asked and a replay can ask i
 counted remark, and a value of the wrong type, or of an attribute that is never returned, a mask.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from audit.redaction import MASK
+from provisioning.changes import MEMBERS
 from provisioning.scim.errors import ScimError
 from provisioning.scim.metadata.schema import Attribute, ResourceType, Schema
+from provisioning.scim.parsing.members import is_id
 from provisioning.scim.parsing.values import BOOLEAN_TEXTS, read_instant
 from provisioning.scim.patch.path import parse_path
 
 LEFT_OUT = "(left out)"
+MOST_IN_FULL = 100
 _OPS = frozenset({"add", "remove", "replace"})
+# What a request for a thousand removals is made of.
+_ONE_MEMBER = re.compile(rf'{MEMBERS}\[value eq "[0-9a-f-]{{36}}"\]')
 _PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
 
@@ -144,6 +150,8 @@ def _path(path: Any, resource_type: ResourceType) -> tuple[str, Attribute | Sche
     """The path as sent and what it leads to; an address of nothing is not kept."""
     if not isinstance(path, str):
         return LEFT_OUT, None
+    if _ONE_MEMBER.fullmatch(path) and (members := resource_type.find(MEMBERS)) is not None:
+        return path, members
     try:
         found = parse_path(path, resource_type)
     except ScimError:
@@ -152,4 +160,24 @@ def _path(path: Any, resource_type: ResourceType) -> tuple[str, Attribute | Sche
 
 
 def _of_path(known: Attribute | Schema, value: Any) -> Any:
-    return _inside(value, known) if isinstance(known, Schema) else kept_value(known, value)
+    if isinstance(known, Schema):
+        return _inside(value, known)
+    if known.name == MEMBERS and isinstance(value, list):
+        return _members(known, value)
+    return kept_value(known, value)
+
+
+def _members(attribute: Attribute, value: list[Any]) -> list[Any]:
+    """Members, of whom there may be a hundred thousand: of many the ids alone, which is all that is ever read of them."""
+    only_ids = len(value) > MOST_IN_FULL
+    kept: list[Any] = []
+    for item in value:
+        ref = item.get("value") if isinstance(item, dict) else None
+        if not isinstance(ref, str) or not is_id(ref):
+            kept.append(kept_value(attribute, item))
+        elif only_ids or len(item) == 1:
+            kept.append({"value": ref})
+        else:
+            rest = {name: inner for name, inner in item.items() if name != "value"}
+            kept.append({"value": ref, **kept_value(attribute, rest)})
+    return kept

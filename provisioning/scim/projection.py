@@ -63,6 +63,11 @@ class Projection:
         ref = self.resource_type.resolve(name)
         return ref is not None and ref.attribute is not None and self._keeps(ref)
 
+    def parts(self, name: str) -> frozenset[str]:
+        """Which sub-attributes of a core attribute will be in the answer."""
+        ref = self.resource_type.resolve(name)
+        return self._subs(ref, ref.attribute) if ref is not None and ref.attribute is not None else frozenset()
+
     def apply(self, resource: Mapping[str, Any]) -> dict[str, Any]:
         """The resource with only what is wanted; names are canonical. Always-returned attributes are never dropped."""
         if self.included is None and not self.excluded and self.resource_type.hides_nothing:

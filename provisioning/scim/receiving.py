@@ -15,7 +15,8 @@ from uuid import UUID
 import structlog
 from django.core.exceptions import SuspiciousOperation
 from django.db import DatabaseError, connection, transaction
-from django.http import HttpRequest, HttpResponse, UnreadablePostError
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse, UnreadablePostError
+from django.http.response import HttpResponseBase
 from django.utils.decorators import method_decorator
 from django.views.decorators.csrf import csrf_exempt
 from django_scim import views as frame
@@ -113,7 +114,7 @@ class Receiver(frame.SCIMView):
     is_again: bool = False
 
     @method_decorator(csrf_exempt)
-    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         """Answer one request. Whatever happens, the answer is a SCIM body."""
         asked: Any = request
         self.at, self.query = asked.at, {}
@@ -126,12 +127,18 @@ class Receiver(frame.SCIMView):
                 self._write(request, args, kwargs)
             else:
                 self._read(request, args, kwargs)
-            return self.answer.http()
+            return self._sent(request)
         except ScimError as error:
             return refusal(error).http()
         except Exception as error:  # noqa: BLE001  the last resort: never HTML, never silence
             log_failure(error)
             return refusal(internal()).http()
+
+    def _sent(self, request: HttpRequest) -> HttpResponseBase:
+        response = self.answer.http()
+        if request.method == "HEAD" and isinstance(response, StreamingHttpResponse):
+            response.streaming_content = ()
+        return response
 
     def _keep_pace(self, request: HttpRequest) -> None:
         over = requests_over(self.caller.system.pk, at=self.at)
@@ -161,7 +168,8 @@ class Receiver(frame.SCIMView):
             self.answer = make()
         except Exception as error:  # noqa: BLE001  a bug too is an answer, and is logged
             raise self._refuse(error) from None
-        return self.answer.http()
+        # The frame asks for the status alone; the answer is written once, after the commit.
+        return HttpResponse(status=self.answer.status)
 
     def http_method_not_allowed(self, *_args: Any, **_kwargs: Any) -> HttpResponse:
         """405 with what is allowed."""
@@ -171,7 +179,7 @@ class Receiver(frame.SCIMView):
     def status_501(self, *_args: Any, **_kwargs: Any) -> HttpResponse:
         """501 with a body: described by RFC 7644 and not done here."""
         self._refuse(self.early or not_implemented(self.not_done))
-        return self.answer.http()
+        return HttpResponse(status=self.answer.status)
 
     def _refuse(self, error: Exception) -> ScimError:
         try:

@@ -18,7 +18,7 @@ from django.db import connection
 from audit.cause import current
 from audit.keys import uuid7
 from audit.redaction import MASK, redact
-from provisioning.changes import NOTE, Coercion, Intent, Outcome
+from provisioning.changes import MEMBERS, NOTE, Coercion, Intent, Outcome
 from provisioning.models.exchange import Exchange, ExchangeKey
 from provisioning.models.shadow import Shadow
 from provisioning.scim.answers import Answer
@@ -121,6 +121,7 @@ def insert(attempt: Attempt, answer: Answer, *, milliseconds: int) -> None:
     token = attempt.caller.token
     # A refusal's detail may repeat a name that was sent; what is kept of it may not.
     body = {**answer.body, "detail": attempt.error} if attempt.error and answer.body is not None else answer.body
+    kept = attempt.kept_answer if answer.brief is None else answer.brief
     Exchange.objects.create(
         id=attempt.id,
         tenant_id=token.tenant_id,
@@ -139,7 +140,7 @@ def insert(attempt: Attempt, answer: Answer, *, milliseconds: int) -> None:
         request_bytes=attempt.size,
         coercions=_coercions(attempt),
         status=answer.status,
-        answer=_kept_answer(body) if attempt.kept_answer is None or attempt.error else redact(attempt.kept_answer),
+        answer=_kept_answer(body) if kept is None or attempt.error else redact(kept),
         error=attempt.error,
         plan_id=attempt.plan_id,
         remote=attempt.remote,
@@ -177,7 +178,9 @@ def _kept_answer(body: Mapping[str, Any] | None) -> Any:
         return None
     text = canonical(body)
     if len(text) <= MAX_ANSWER_BYTES:
-        return redact(body)
+        # Of members an answer has ids and addresses of ours, nobody's words.
+        rest = redact({name: value for name, value in body.items() if name != MEMBERS})
+        return {**rest, MEMBERS: body[MEMBERS]} if MEMBERS in body else rest
     version = body.get("meta", {}).get("version", "")
     return {"id": body.get("id"), "version": version, "digest": hashlib.sha256(text.encode()).hexdigest()}
 

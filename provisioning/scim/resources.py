@@ -8,13 +8,15 @@ from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from secrets import token_hex
 from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.db.models import Q, QuerySet
 
 from accounts import lifecycle
+from accounts.memberships import as_array
 from accounts.models.account import Account, AccountState
 from accounts.models.group import Membership, Origin
 from accounts.models.system import System
@@ -22,10 +24,11 @@ from audit.fields import columns_of, from_row
 from provisioning.changes import ACTIVE, MEMBERS
 from provisioning.models.plan import Plan, PlanKind
 from provisioning.models.shadow import Shadow
-from provisioning.scim.metadata.catalogue import BY_NAME, GROUP, NHI_URN
+from provisioning.scim.metadata.catalogue import BY_NAME, GROUP, NHI_URN, USER
 from provisioning.scim.metadata.schema import ResourceType
 from provisioning.scim.parsing.values import read_instant
 from provisioning.scim.projection import Projection
+from provisioning.scim.streams import MOST_AT_ONCE, member, place_of
 from provisioning.shadows import seen_active
 from provisioning.states import PLAN_LIVE
 
@@ -35,11 +38,15 @@ SMALL = 100
 
 @dataclass(frozen=True, kw_only=True)
 class Around:
-    """What other tables know about a page of resources: groups by user, members by group, plans by account."""
+    """What other tables know about a page of resources: groups by user, members by group, plans by account.
+
+    With a `seal` there are too many members to be read at once: each group has the place where they belong (`streams`).
+    """
 
     groups: Mapping[UUID, list[dict[str, Any]]] = field(default_factory=dict)
     members: Mapping[UUID, list[dict[str, Any]]] = field(default_factory=dict)
     plans: Mapping[UUID, Plan] = field(default_factory=dict)
+    seal: str = ""
 
 
 def living(system: System) -> QuerySet[Shadow]:
@@ -56,8 +63,7 @@ _ONE = (
 _GROUPS = """
 WITH inside AS MATERIALIZED (
   SELECT origin_ref, group_id FROM accounts_membership
-  WHERE account_id = ANY(%(accounts)s) AND origin_ref = ANY(%(refs)s) AND system_id = %(system)s
-    AND origin = 'system' AND ended_at IS NULL)
+  WHERE origin_ref = ANY(%(refs)s::uuid[]) AND system_id = %(system)s AND origin = 'system' AND ended_at IS NULL)
 SELECT i.origin_ref, s.id, s.name FROM inside i CROSS JOIN LATERAL (
   SELECT id, name FROM provisioning_shadow
   WHERE group_id = i.group_id AND system_id = %(system)s AND ended_at IS NULL OFFSET 0) s
@@ -88,22 +94,25 @@ def instant(at: datetime) -> str:
     return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def gather(shadows: Collection[Shadow], *, system: System, projection: Projection, base: str) -> Around:
+def gather(shadows: Collection[Shadow], *, system: System, projection: Projection, base: str, seal: str = "") -> Around:
     """Everything around a page, in a number of queries that does not depend on its length.
 
-    What the projection leaves out is not read: `excludedAttributes=members` costs no query.
+    What the projection leaves out is not read: `excludedAttributes=members` costs no query. With a `seal` members are
+    not read either, and each group has the place for them; without one, the answer has one where they are too many.
     """
     if projection.resource_type.family == "catalogue":
         return Around()
     if projection.resource_type is GROUP:
         groups = [s.group_id for s in shadows if s.group_id is not None]
-        wanted = projection.wants(MEMBERS) and groups
-        return Around(members=_members(groups, system=system, base=base) if wanted else {})
-    accounts = {s.pk: s.account_id for s in shadows if s.account_id is not None}
+        if not groups or not projection.wants(MEMBERS) or not projection.parts(MEMBERS):
+            return Around()
+        found = None if seal else _members(groups, system=system, base=base)
+        return Around(seal=seal or token_hex(16)) if found is None else Around(members=found)
+    users = [s.pk for s in shadows if s.account_id is not None]
     # A wish to come back is about an account that has ended: no other has one that lives.
     ended = [s.account_id for s in shadows if s.account is not None and s.account.state == AccountState.DEPROVISIONED]
     return Around(
-        groups=_groups(accounts, system=system, base=base) if accounts and projection.wants("groups") else {},
+        groups=_groups(users, system=system, base=base) if users and projection.wants("groups") else {},
         plans=_plans([account for account in ended if account is not None]) if ended else {},
     )
 
@@ -117,27 +126,33 @@ def is_large(shadow: Shadow, *, system: System) -> bool:
     return shadow.group_id is not None and _of_system(system).filter(group=shadow.group_id)[: SMALL + 1].count() > SMALL
 
 
-def _members(groups: Collection[UUID], *, system: System, base: str) -> dict[UUID, list[dict[str, Any]]]:
-    """Members by group, as RFC 7643 section 8.7.1 has them: by id. Their names would cost as much again.
+def _members(groups: Collection[UUID], *, system: System, base: str) -> dict[UUID, list[dict[str, Any]]] | None:
+    """Members by group; None if they are too many to be held.
 
-    A member whose own resource has ended is none of this system any more.
+    Nothing else is asked: a membership has the id of the resource that it is of, and ends with it (`end_shadow`).
     """
-    alive = Shadow.objects.filter(system=system, ended_at__isnull=True, pk=OuterRef("origin_ref"))
-    inside = _of_system(system).filter(Exists(alive), group_id__in=groups).order_by("group_id", "origin_ref")
+    inside = _of_system(system).filter(group_id__in=groups).order_by("group_id", "origin_ref")
+    rows = inside.annotate(is_user=Q(member_group__isnull=True)).values_list(
+        "group_id", "origin_ref", "origin_type", "is_user"
+    )
+    listed = list(rows[: MOST_AT_ONCE + 1])
+    if len(listed) > MOST_AT_ONCE:
+        return None
     found: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
-    for group, ref, name in inside.annotate(kind=Subquery(alive.values("resource_type"))).values_list(
-        "group_id", "origin_ref", "kind"
-    ):
-        kind = BY_NAME[name]
-        found[group].append({"value": str(ref), "$ref": f"{base}{kind.endpoint}/{ref}", "type": kind.name})
+    for group, ref, name, is_user in listed:
+        kind = BY_NAME[name or (USER.name if is_user else GROUP.name)]
+        found[group].append(member(str(ref), kind, base=base))
     return found
 
 
-def _groups(accounts: Mapping[UUID, UUID], *, system: System, base: str) -> dict[UUID, list[dict[str, Any]]]:
-    """The groups of this system that users are direct members of, by the user's id; `accounts` are theirs."""
+def _groups(users: Collection[UUID], *, system: System, base: str) -> dict[UUID, list[dict[str, Any]]]:
+    """The groups of this system that users and agents are direct members of, by their ids.
+
+    RFC 7643 section 4.1.2 leaves it open to list those as well that a group of theirs is in. Nobody is followed from
+    group to group here, so that groups in a circle are like any others.
+    """
     with connection.cursor() as cursor:
-        values: dict[str, Any] = {"accounts": list(accounts.values()), "refs": list(accounts), "system": system.pk}
-        cursor.execute(_GROUPS, values)
+        cursor.execute(_GROUPS, {"refs": as_array(users), "system": system.pk})
         rows = cursor.fetchall()
     found: dict[UUID, list[dict[str, Any]]] = defaultdict(list)
     for ref, group, name in rows:
@@ -193,7 +208,10 @@ def rendered(
         "location": location(shadow, base),
         "version": version(shadow, around, at=at),
     }
-    return projection.apply(body)
+    shown = projection.apply(body)
+    if around.seal and shadow.group_id is not None:
+        shown[MEMBERS] = place_of(shadow.group_id, seal=around.seal)
+    return shown
 
 
 def _active(shadow: Shadow, at: datetime) -> dict[str, Any]:

@@ -1,10 +1,11 @@
 """The addresses of the receiver: django-scim2's views with our methods; what surrounds them is in `receiving`."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.db import DataError
 from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils.functional import SimpleLazyObject
 from django.views import defaults
 from django_scim import views as frame
@@ -17,7 +18,7 @@ from provisioning.scim.answers import Answer, refusal
 from provisioning.scim.effects import Asked, Done
 from provisioning.scim.errors import forbidden, internal, invalid_filter, invalid_value, not_found
 from provisioning.scim.keeping import kept_patch, kept_resource
-from provisioning.scim.listing import find
+from provisioning.scim.listing import Found, find
 from provisioning.scim.metadata import discovery
 from provisioning.scim.metadata.catalogue import GROUP, RESOURCE_TYPES, USER
 from provisioning.scim.metadata.schema import ResourceType
@@ -25,7 +26,8 @@ from provisioning.scim.parsing.body import load
 from provisioning.scim.projection import Listing, read_listings, read_projection, read_search
 from provisioning.scim.receiving import Receiver, path_id
 from provisioning.scim.recording import Attempt
-from provisioning.scim.resources import find_one, gather, location, rendered, version
+from provisioning.scim.resources import Around, find_one, gather, living, location, rendered, version
+from provisioning.scim.streams import Stream
 from provisioning.shadows import Sender
 
 if TYPE_CHECKING:
@@ -44,22 +46,48 @@ class ListReceiver(Receiver):
             found = find(listings, system=self.caller.system, at=self.at)
         except DataError:
             raise invalid_filter("The filter compares what can't be compared.") from None
+        around = self._around(found.shadows, listings)
+        seal = next((one.seal for one in around.values() if one.seal), "")
+        if not seal:
+            return Answer(status=200, body=self._listed(found, found.shadows, listings, around))
+
+        def make() -> dict[str, Any]:
+            now = living(self.caller.system).in_bulk([shadow.pk for shadow in found.shadows])
+            shadows = [now[shadow.pk] for shadow in found.shadows if shadow.pk in now]
+            return self._listed(found, shadows, listings, self._around(shadows, listings, seal=seal))
+
+        projection = next(one.projection for one in listings if one.projection.resource_type is GROUP)
+        stream = Stream(system=self.caller.system, base=self.base, projection=projection, seal=seal, make=make)
+        return Answer(status=200, stream=stream)
+
+    def _around(self, shadows: Collection[Shadow], listings: Sequence[Listing], *, seal: str = "") -> dict[str, Around]:
+        """What is around a page, by type."""
+        return {
+            projection.resource_type.name: gather(
+                [one for one in shadows if one.resource_type == projection.resource_type.name],
+                system=self.caller.system, projection=projection, base=self.base, seal=seal,
+            )
+            for projection in (listing.projection for listing in listings)
+        }  # fmt: skip
+
+    def _listed(
+        self, found: Found, shadows: Collection[Shadow], listings: Sequence[Listing], around: Mapping[str, Around]
+    ) -> dict[str, Any]:
+        """The ListResponse with these resources, each as its type is wanted, in their order."""
+        wanted = {one.projection.resource_type.name: one.projection for one in listings}
+        resources = [
+            rendered(
+                one, around[one.resource_type], base=self.base, at=self.at, projection=wanted[one.resource_type]
+            )
+            for one in shadows
+        ]  # fmt: skip
         page = listings[0].page
-        body = discovery.list_response(self.render(found.shadows, listings), total=found.total, start=page.start)
+        body = discovery.list_response(resources, total=found.total, start=page.start)
         if page.cursor is not None:
             del body["startIndex"]
         if found.next_cursor is not None:
             body["nextCursor"] = found.next_cursor
-        return Answer(status=200, body=body)
-
-    def render(self, shadows: Collection[Shadow], listings: Sequence[Listing]) -> list[dict[str, Any]]:
-        """A page of resources, each as its type is wanted, in their order."""
-        bodies: dict[Any, dict[str, Any]] = {}
-        for projection in (listing.projection for listing in listings):
-            of_type = [one for one in shadows if one.resource_type == projection.resource_type.name]
-            around = gather(of_type, system=self.caller.system, projection=projection, base=self.base)
-            bodies |= {s.pk: rendered(s, around, base=self.base, at=self.at, projection=projection) for s in of_type}
-        return [bodies[shadow.pk] for shadow in shadows]
+        return body
 
 
 class ResourceView(ListReceiver):
@@ -150,6 +178,11 @@ class ResourceView(ListReceiver):
         wanted = self.request.headers.get("If-None-Match")
         if wanted is not None and effects.matches(wanted, tag):
             return Answer(status=304, headers=headers)
+        if around.seal:
+            stream = effects.streamed_one(
+                shadow, system=self.caller.system, projection=projection, base=self.base, at=self.at, seal=around.seal
+            )
+            return Answer(status=200, headers=headers, stream=stream)
         body = rendered(shadow, around, base=self.base, at=self.at, projection=projection, in_full=True)
         return Answer(status=200, body=body, headers=headers)
 
@@ -310,14 +343,14 @@ class NowhereView(Receiver):
     get = post = put = patch = delete = options = trace = http_method_not_allowed = _nowhere
 
 
-def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """`handler400` of all addresses: what Django refuses before a view runs (a wrong host) is SCIM below `/scim`."""
     if not _is_ours(request):
         return defaults.bad_request(request, exception)
     return refusal(invalid_value("The request names no host of this server, or can't be read.")).http()
 
 
-def server_error(request: HttpRequest) -> HttpResponse:
+def server_error(request: HttpRequest) -> HttpResponseBase:
     """`handler500` of all addresses."""
     return refusal(internal()).http() if _is_ours(request) else defaults.server_error(request)
 

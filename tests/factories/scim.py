@@ -44,7 +44,7 @@ class Reply:
     @classmethod
     def of(cls, response: HttpResponse, *, is_bodiless: bool = False) -> Reply:
         """The answer, which must be SCIM, never HTML, and never empty if it refuses."""
-        content = response.content
+        content = b"".join(response.streaming_content) if response.streaming else response.content
         assert response.headers["Content-Type"] == "application/scim+json", response.headers
         body = json.loads(content) if content else None
         assert is_bodiless or response.status_code < 400 or body["status"] == str(response.status_code)

@@ -161,6 +161,22 @@ def test_members_are_removed_once_unless_they_were_put_in_again_since(
     assert written.history(Membership) == {"Membership": 1}
 
 
+def test_nobody_is_put_into_a_group_whose_resource_has_ended(tenant: Tenant, system: System, now: dt.datetime) -> None:
+    group: Group = memberships.create_group(
+        tenant_id=tenant.pk, display_name="Staff", display_name_key="staff", document={}, at=now
+    )
+    ada, bob = (Shadow.objects.get(account=a_member(system, name, now)) for name in ("ada", "bob"))
+    wanted = [
+        Wanted(act=ChangeAct.ADD_MEMBER, label=s.name, account=s.account_id, group=group.pk, member_ref=s.pk)
+        for s in (ada, bob)
+    ]
+    plan = read(system, wanted, now)
+    Shadow.objects.filter(pk=bob.pk).update(ended_at=now)
+    execution.execute(plan_id=plan.pk, at=now + MINUTE)
+    assert results(plan) == {"ada": ("done", ""), "bob": ("void", "its directory has ended it since")}
+    assert set(memberships.of_system(group=group, system=system).values_list("origin_ref", flat=True)) == {ada.pk}
+
+
 def test_a_change_that_names_nothing_fails_by_itself_and_ends(
     system: System, person: Account, now: dt.datetime
 ) -> None:

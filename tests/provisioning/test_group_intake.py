@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import datetime as dt
+import random
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from accounts import memberships
+from accounts.memberships import Member
 from accounts.models import Account, Finding, Group, Membership, System
 from provisioning import group_intake, intake, shadows
 from provisioning.models.authority import FieldAuthority
@@ -121,6 +125,80 @@ def test_steps_apply_in_order_and_only_the_difference_is_written(system: System,
     both = Shadow.objects.filter(pk__in=[ada, cyd]).values_list("account_id", flat=True)
     assert written.subjects("account") == {str(a) for a in both}
     assert states(users) == ["active"] * 3
+
+
+def test_a_request_costs_as_many_queries_however_many_steps_it_has(system: System, users: list[UUID]) -> None:
+    ada, bob, _ = users
+    many = [user(system, f"p{n}") for n in range(40)]
+    shadow = create(system, "Staff", step("add", ada, *many[:20])).shadow
+    with CaptureQueriesContext(connection) as few:
+        change(shadow, step("add", bob), step("remove", ada))
+    alternating = [step("add" if n >= 20 else "remove", one) for n, one in enumerate(many)]
+    with CaptureQueriesContext(connection) as lots:
+        taken = change(shadow, *(one for pair in zip(alternating[:20], alternating[20:], strict=True) for one in pair))
+    assert inside(taken) == {bob, *many[20:]}
+    assert len(lots) == len(few)
+
+
+def test_who_is_put_in_and_taken_out_again_by_one_request_is_no_change(system: System, users: list[UUID]) -> None:
+    ada, bob, cyd = users
+    shadow = create(system, "Staff", step("add", ada, bob)).shadow
+    written = written_from_here(*MODELS)
+    taken = change(shadow, step("remove", ada), step("add", cyd), step("remove", cyd), step("add", ada))
+    assert (taken.outcome.value, inside(taken), taken.shadow.version) == ("same", {ada, bob}, 1)
+    assert (written.history(*MODELS), written.entries()) == ({}, [])
+    with pytest.raises(BadValue):
+        change(shadow, step("add", stranger := uuid4()), step("remove", stranger))
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_one_request_with_many_steps_ends_where_as_many_requests_end(system: System, seed: int) -> None:
+    rng = random.Random(seed)  # noqa: S311  a test's choices
+    no_expansion(system) if seed % 2 else None
+    many = [user(system, f"p{n}") for n in range(6)]
+    whole, apart = (create(system, name, step("add")).shadow for name in ("Whole", "Apart"))
+    for shadow in (whole, apart):
+        members = [Member(ref=s.pk, account=s.account_id) for s in Shadow.objects.filter(pk__in=many[:4])]
+        assert shadow.group is not None
+        memberships.add(group=shadow.group, system=system, members=members, at=AT)
+    sent = [
+        step(op, *(() if op == "remove_all" else rng.sample(many, rng.randint(0, 3))))
+        for op in rng.choices(["add", "remove", "replace", "remove_all"], [4, 4, 1, 1], k=8)
+    ]
+    together = change(whole, *sent, name="Whole")
+    held = [change(apart, one, name="Apart") for one in sent]
+    assert inside(together) == inside(held[-1])
+    assert set(together.held_by) == {note for one in held for note in one.held_by}
+
+
+def test_members_that_stay_are_neither_read_nor_written(system: System, users: list[UUID]) -> None:
+    ada, bob, cyd = users
+    shadow = create(system, "Staff", step("add", ada, bob)).shadow
+    found = locked(shadow)
+    with CaptureQueriesContext(connection) as queries:
+        word = a_group_word("Staff", step("replace", bob, cyd))
+        group_intake.change_group(sender=a_sender(system), shadow=found, change=word, at=AT + HOUR)
+    on_members = [one["sql"] for one in queries if '"accounts_membership"' in one["sql"]]
+    assert on_members == []
+    by_hand = [one["sql"].split()[0] for one in queries if " accounts_membership" in one["sql"]]
+    assert by_hand == ["SELECT", "WITH", "INSERT"]
+
+
+def test_everybody_who_leaves_a_status_group_has_ended_not_only_the_named(
+    system: System, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(memberships, "NAMED", 2)
+    monkeypatch.setattr(group_intake, "SLICE", 3)
+    ends_by(system, "employees")
+    many = [user(system, f"p{n}") for n in range(7)]
+    shadow = create(system, "Employees", step("add", *many)).shadow
+    written = written_from_here()
+    change(shadow, step("replace", many[0]), name="Employees")
+    assert states(many) == ["active", *["deprovisioned"] * 6]
+    assert written.sentences()[0] == "a test: Employees: 0 added, 6 ended."
+    assert written.entries().count("account.ended") == 2
+    finding = Finding.objects.get()
+    assert (finding.kind, finding.evidence["count"]) == ("mass_reduction", 6)
 
 
 def test_replacing_and_emptying(system: System, users: list[UUID]) -> None:

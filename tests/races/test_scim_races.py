@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
-from django.db import connections
+from django.db import connection, connections
 from django.test import Client
 
-from accounts.models import Account
+from accounts.models import Account, Membership
 from audit.scope import scope
+from provisioning import group_intake, shadows
 from provisioning.models.shadow import Shadow
+from tests.conftest import a_cause
+from tests.factories.governance import now
 from tests.factories.scim import Idp, Reply, a_group, a_user, connect
+from tests.factories.words import a_group_word, a_sender, step
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from accounts.models import Tenant
+    from provisioning.changes import MemberStep
 
 pytestmark = [pytest.mark.race, pytest.mark.django_db(transaction=True)]
 
@@ -43,21 +50,6 @@ def at_once(idp: Idp, *requests: Callable[[Idp], Reply]) -> list[Reply]:
 
     with ThreadPoolExecutor(len(requests)) as pool:
         return list(pool.map(one, requests))
-
-
-def test_twenty_parallel_patches_of_one_group_lose_no_member(idp: Idp) -> None:
-    users = [idp.user(f"user{number}") for number in range(20)]
-    group = idp.group("Staff")
-
-    def adding(user: str) -> Callable[[Idp], Reply]:
-        operation = {"op": "add", "path": "members", "value": [{"value": user}]}
-        return lambda own: own.patch(f"/Groups/{group}", operation)
-
-    answers = at_once(idp, *map(adding, users))
-    assert {answer.status for answer in answers} == {204}
-    assert idp.members(group) == set(users)
-    assert len(idp.get(f"/Groups/{group}")["members"]) == 20
-    assert idp.shadow(group).version == 21
 
 
 def test_of_parallel_creates_of_one_name_exactly_one_wins(idp: Idp) -> None:
@@ -116,3 +108,126 @@ def test_a_deletion_and_a_change_at_once_end_in_a_deleted_user(idp: Idp) -> None
     account = idp.shadow(user).account
     assert account is not None
     assert account.state == "deprovisioned"
+
+
+def test_fifty_parallel_patches_of_one_group_lose_no_member(idp: Idp) -> None:
+    users = members_of(idp, 50)
+    group = idp.group("Staff")
+
+    def adding(user: str) -> Callable[[Idp], Reply]:
+        operation = {"op": "add", "path": "members", "value": [{"value": user}]}
+        return lambda own: own.patch(f"/Groups/{group}", operation)
+
+    answers = at_once(idp, *map(adding, users))
+    assert {answer.status for answer in answers} == {204}
+    assert idp.members(group) == set(users)
+    assert idp.shadow(group).version == 51
+
+
+@contextmanager
+def open_change(idp: Idp, group: str, *steps: MemberStep) -> Iterator[None]:
+    """A change of a group's members that is written and checked, and not committed before the block ends."""
+    written, go_on = threading.Event(), threading.Event()
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            with scope(tenant=idp.tenant.pk, cause=a_cause()):
+                found = shadows.lock_shadow(system=idp.system, resource_type="Group", id=UUID(group))
+                assert found is not None
+                word = a_group_word(found.name, *steps)
+                group_intake.change_group(sender=a_sender(idp.system), shadow=found, change=word, at=now())
+                with connection.cursor() as cursor:
+                    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                written.set()
+                go_on.wait(timeout=120)
+        except BaseException as error:
+            failed.append(error)
+            raise
+        finally:
+            written.set()
+            connections.close_all()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    written.wait(timeout=120)
+    try:
+        yield
+    finally:
+        go_on.set()
+        thread.join(timeout=120)
+        assert failed == []
+
+
+@pytest.fixture
+def impatient() -> Iterator[None]:
+    """Whoever waits for a lock is refused: nothing is measured but whether anybody waits."""
+    with connection.cursor() as cursor:
+        cursor.execute("SET lock_timeout = '100ms'")
+    yield
+    with connection.cursor() as cursor:
+        cursor.execute("RESET lock_timeout")
+
+
+def members_of(idp: Idp, count: int) -> list[str]:
+    """So many users, made at once."""
+    with scope(tenant=idp.tenant.pk, cause=a_cause()), connection.cursor() as cursor:
+        accounts = Account.objects.bulk_create(
+            Account(
+                tenant_id=idp.tenant.pk, kind="person", user_name=f"m{n}", user_name_key=f"m{n}", made_at=now(),
+                state="active", state_since=now(), was_active=True,
+            )
+            for n in range(count)
+        )  # fmt: skip
+        made = Shadow.objects.bulk_create(
+            Shadow(
+                tenant_id=idp.tenant.pk, system=idp.system, resource_type="User", account=one, name=one.user_name,
+                name_key=one.user_name, document={"userName": one.user_name}, made_at=now(), changed_at=now(),
+            )
+            for one in accounts
+        )  # fmt: skip
+        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    return [str(one.pk) for one in made]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_large_group_that_is_being_filled_holds_up_no_other_resource(idp: Idp) -> None:
+    users = members_of(idp, 10_000)
+    large, small = idp.group("Large"), idp.group("Small", users[0])
+    with open_change(idp, large, step("replace", *map(UUID, users))):
+        assert idp.get(f"/Groups/{large}").body.get("members", []) == []
+        off = idp.patch(f"/Users/{users[1]}", {"op": "replace", "path": "active", "value": False})
+        assert (off.status, off["active"]) == (200, False)
+        renamed = idp.patch(f"/Users/{users[2]}", {"op": "add", "path": "title", "value": "Engineer"})
+        assert (renamed.status, renamed["title"]) == (200, "Engineer")
+        moved = [{"value": user} for user in users[1:5]]
+        assert idp.patch(f"/Groups/{small}", {"op": "add", "path": "members", "value": moved}).status == 204
+        assert idp.post("/Users", a_user("new")).status == 201
+    assert idp.members(small) == set(users[:5])
+    assert idp.members(large) == set(users)
+
+
+def test_who_ends_while_a_group_takes_them_in_is_out_of_it(idp: Idp) -> None:
+    ada, bob = members_of(idp, 2)
+    group = idp.group("Staff")
+    with ThreadPoolExecutor(1) as pool:
+        with open_change(idp, group, step("add", UUID(ada), UUID(bob))):
+            own = Idp(tenant=idp.tenant, system=idp.system, token=idp.token, client=Client())
+            ending = pool.submit(lambda: (own.delete(f"/Users/{ada}"), connections.close_all())[0])
+        assert ending.result(timeout=60).status == 204
+    assert idp.members(group) == {bob}
+    with scope(tenant=idp.tenant.pk):
+        inside = Membership.objects.filter(ended_at__isnull=True).values_list("origin_ref", flat=True)
+        assert {str(ref) for ref in inside} == {bob}
+
+
+def test_a_member_that_is_gone_before_the_group_is_written_is_refused(idp: Idp) -> None:
+    (ada,) = members_of(idp, 1)
+    group = idp.group("Staff")
+    operation = {"op": "add", "path": "members", "value": [{"value": ada}]}
+    answers = at_once(
+        idp, lambda own: own.delete(f"/Users/{ada}"), lambda own: own.patch(f"/Groups/{group}", operation)
+    )
+    assert answers[0].status == 204
+    assert answers[1].status in {204, 400}
+    assert idp.members(group) == set()

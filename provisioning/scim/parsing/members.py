@@ -12,9 +12,14 @@ _KNOWN = frozenset({"value", "$ref", "type", "display"})
 
 def read_id(text: Any, *, at: str) -> UUID:
     """The resource id in a value. Raises invalidValue for what can't be an id of this server: only UUIDs are."""
-    if not isinstance(text, str) or not _UUID.fullmatch(text):
+    if not isinstance(text, str) or not is_id(text):
         raise invalid_value(f"{at} must be the id of a resource of this server.")
     return UUID(text)
+
+
+def is_id(text: str) -> bool:
+    """Whether a text can be an id of this server."""
+    return _UUID.fullmatch(text) is not None
 
 
 def read_member_ids(value: Any, *, at: str = "members") -> tuple[UUID, ...]:
@@ -24,7 +29,7 @@ def read_member_ids(value: Any, *, at: str = "members") -> tuple[UUID, ...]:
     invalidValue if one can't be resolved: what is not understood must never become "nobody" or "everybody".
     """
     members = value if isinstance(value, list) else [value]
-    return tuple(dict.fromkeys(_member_id(member, at=at) for member in members))
+    return tuple(dict.fromkeys([_member_id(member, at=at) for member in members]))
 
 
 def _member_id(member: Any, *, at: str) -> UUID:

@@ -4,11 +4,11 @@ Members are never read: an operation that does not itself say which ones it mean
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from provisioning.changes import MEMBERS, Coercion, MemberStep
+from provisioning.changes import MEMBERS, Coercion, MemberOp, MemberStep
 from provisioning.scim.errors import invalid_filter, invalid_path, invalid_value, mutability
 from provisioning.scim.filters.nodes import Compare, Node, Or
 from provisioning.scim.metadata.catalogue import GROUP
@@ -49,13 +49,13 @@ def group_steps(
     """The operations that are not about members, and those that are as steps, neighbours of one kind joined."""
     taken: Notes = [] if notes is None else notes
     others: list[Operation] = []
-    steps: list[MemberStep] = []
+    steps: list[tuple[MemberOp, dict[UUID, None]]] = []
     for operation in operations:
         if _is_on_members(operation):
             _append(steps, _step(operation, taken))
         else:
             others.append(operation)
-    return tuple(others), tuple(steps)
+    return tuple(others), tuple(MemberStep(op=op, values=tuple(values)) for op, values in steps)
 
 
 def _is_on_members(operation: Operation) -> bool:
@@ -63,14 +63,14 @@ def _is_on_members(operation: Operation) -> bool:
     return attribute is not None and attribute.name == MEMBERS and operation.path.ref.extension is None
 
 
-def _append(steps: list[MemberStep], step: MemberStep) -> None:
+def _append(steps: list[tuple[MemberOp, dict[UUID, None]]], step: MemberStep) -> None:
     """Hundreds of one-member operations become one step. An add or remove of nobody is none."""
     if step.op in {"add", "remove"} and not step.values:
         return
-    if steps and steps[-1].op == step.op and step.op in {"add", "remove"}:
-        steps[-1] = replace(step, values=tuple(dict.fromkeys(steps[-1].values + step.values)))
+    if steps and steps[-1][0] == step.op and step.op in {"add", "remove"}:
+        steps[-1][1].update(dict.fromkeys(step.values))
     else:
-        steps.append(step)
+        steps.append((step.op, dict.fromkeys(step.values)))
 
 
 def _step(operation: Operation, notes: Notes) -> MemberStep:

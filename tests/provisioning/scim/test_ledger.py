@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import pytest
 from django.db import IntegrityError, connection
@@ -21,7 +22,8 @@ from provisioning import group_intake, intake
 from provisioning.models.exchange import Exchange, ExchangeKey
 from provisioning.models.shadow import Shadow
 from provisioning.scim import recording
-from provisioning.scim.metadata.catalogue import NHI_URN, USER_URN
+from provisioning.scim.keeping import LEFT_OUT, MOST_IN_FULL, kept_patch, kept_resource
+from provisioning.scim.metadata.catalogue import GROUP, NHI_URN, USER_URN
 from tests.conftest import as_owner
 from tests.factories.scim import a_group, a_user
 
@@ -251,6 +253,35 @@ def test_an_answer_that_looks_like_a_secret_is_masked_in_the_ledger_and_not_in_t
     assert first["title"] == "Basic training"
     assert idp.last().answer["title"] == "***"
     assert idp.post("/Users", body, Idempotency_Key="k").body == first.body
+
+
+@pytest.mark.parametrize("many", [False, True])
+def test_of_many_members_their_ids_are_kept_and_of_few_what_was_said_of_them(many: bool) -> None:
+    count = MOST_IN_FULL + many
+    ids = [str(UUID(int=n)) for n in range(1, count + 1)]
+    said = [{"value": one, "type": "User", "display": "Ada", "$ref": f"https://x/Users/{one}"} for one in ids]
+    few = [{"value": one, "type": "User", "$ref": f"https://x/Users/{one}", LEFT_OUT: 1} for one in ids]
+    wanted = [{"value": one} for one in ids] if many else few
+    assert kept_resource({"displayName": "Staff", "members": said}, GROUP)["members"] == wanted
+    operation = {"op": "add", "path": "members", "value": said}
+    assert kept_patch({"Operations": [operation]}, GROUP)["Operations"][0]["value"] == wanted
+
+
+@pytest.mark.parametrize("odd", ["secret", {"password": "x"}, {"value": "secret"}, {"value": 1, "password": "x"}, 7])
+def test_what_is_no_member_is_kept_of_many_as_of_few(odd: Any) -> None:
+    (alone,) = kept_resource({"members": [odd]}, GROUP)["members"]
+    among = kept_resource({"members": [odd] * (MOST_IN_FULL + 1)}, GROUP)["members"]
+    assert among == [alone] * (MOST_IN_FULL + 1)
+    assert alone != {"password": "x"}
+
+
+def test_a_member_named_in_a_path_is_kept_with_it() -> None:
+    path = f'members[value eq "{UUID(int=1)}"]'
+    operations = [{"op": "remove", "path": path}, {"op": "remove", "path": 'members[value eq "x"] or password'}]
+    assert kept_patch({"Operations": operations}, GROUP)["Operations"] == [
+        {"op": "remove", "path": path},
+        {"op": "remove", "path": LEFT_OUT},
+    ]
 
 
 # -- what is never kept

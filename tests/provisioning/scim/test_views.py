@@ -360,6 +360,21 @@ def test_a_group_can_be_a_member(idp: Idp) -> None:
     assert [(one["value"], one["type"]) for one in outer["members"]] == [(inner, "Group")]
     idp.delete(f"/Groups/{inner}")
     assert idp.members(outer["id"]) == set()
+    assert idp.get(f"/Groups/{outer['id']}").headers["ETag"] != outer.headers["ETag"]
+
+
+def test_groups_in_a_circle_are_groups_like_any_others(idp: Idp) -> None:
+    ada = idp.user("ada")
+    one, two, three = idp.group("One", ada), idp.group("Two"), idp.group("Three")
+    for group, inner in ((one, two), (two, three), (three, one)):
+        assert idp.patch(f"/Groups/{group}", adds(inner)).status == 204
+    assert idp.patch(f"/Groups/{one}", adds(one)).status == 400
+    assert [idp.members(group) for group in (one, two, three)] == [{ada, two}, {three}, {one}]
+    assert [(group["value"], group["type"]) for group in idp.get(f"/Users/{ada}")["groups"]] == [(one, "direct")]
+    found = idp.get(f'/Groups?filter=members.value eq "{one}"')
+    assert [group["id"] for group in found["Resources"]] == [three]
+    assert idp.delete(f"/Groups/{two}").status == 204
+    assert [idp.members(group) for group in (one, three)] == [{ada}, {one}]
 
 
 def test_a_group_patch_answers_204_and_the_resource_where_attributes_are_asked_for(idp: Idp) -> None:
