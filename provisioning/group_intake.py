@@ -190,7 +190,7 @@ def end_group(*, sender: Sender, shadow: Shadow, at: datetime) -> Taken:
         touch_groups_of(shadow, system=sender.system, at=at)
         ends = _ends_who_leaves(sender, group)
         inside = memberships.of_system(group=group, system=sender.system).filter(account__isnull=False)
-        left = [one for one in inside.values_list("account_id", flat=True) if one is not None] if ends else []
+        left = list(inside.values_list("account_id", flat=True)) if ends else []
         memberships.end_group(group=group, at=at)
         _end_who_left(sender, group, left, at=at)
     return Taken(shadow=shadow, outcome=Outcome.APPLIED, intent=Intent.DELETE)
