@@ -53,6 +53,12 @@ class Shadow(TenantOwned):
                 name="provisioning_shadow_page",
                 condition=Q(ended_at__isnull=True),
             ),
+            # A directory that asks what changed since it asked last.
+            models.Index(
+                fields=["tenant", "system", "resource_type", "changed_at"],
+                name="provisioning_shadow_changed",
+                condition=Q(ended_at__isnull=True),
+            ),
             models.Index(
                 fields=["tenant", "system", "email_key"],
                 name="provisioning_shadow_by_email",

@@ -1,7 +1,7 @@
 """A list in SQL: scope first, then the filter, one count, one page. No row is read that is not answered."""
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,25 +11,20 @@ from django.db.models import Case, CharField, F, Func, Q, QuerySet, Value, When
 from django.db.models.expressions import Expression, OrderBy
 from django.db.models.functions import Lower, NullIf
 
-from accounts.models.account import AccountState
-from accounts.models.group import Membership, Origin
 from accounts.models.system import System
-from provisioning.changes import fold
 from provisioning.models.shadow import Shadow
+from provisioning.scim.columns import columns
 from provisioning.scim.cursors import cursor_after, read_cursor
-from provisioning.scim.errors import ScimError, invalid_cursor, invalid_filter, invalid_value
-from provisioning.scim.filters.nodes import Scalar, to_text
-from provisioning.scim.filters.query import Column, key_column, nothing, to_q
-from provisioning.scim.metadata.catalogue import AGENT, APPLICATION, GROUP, NHI_URN
-from provisioning.scim.metadata.schema import Ref, ResourceType
-from provisioning.scim.parsing.members import read_id
+from provisioning.scim.errors import invalid_cursor, invalid_value
+from provisioning.scim.filters.columns import nothing
+from provisioning.scim.filters.nodes import to_text
+from provisioning.scim.filters.query import to_q
+from provisioning.scim.metadata.catalogue import NHI_URN
+from provisioning.scim.metadata.schema import Ref
 from provisioning.scim.projection import Listing
 from provisioning.scim.resources import living
 from provisioning.shadows import living_count
 
-Decide = Callable[[str, Scalar], Q]
-_COMPARE = {"gt": "gt", "ge": "gte", "lt": "lt", "le": "lte"}
-_EVERY = Q(pk__isnull=False)
 # What jsonpath returns for a path into the document: its first value as text, absent values as NULL.
 _FIRST = "jsonb_path_query_first"
 
@@ -89,101 +84,6 @@ def _name(listings: Sequence[Listing], system: System) -> str:
         sort = [one.sort.ref.path, one.sort.descending] if one.sort else None
         parts.append([one.projection.resource_type.name, to_text(one.filter) if one.filter else None, sort])
     return json.dumps(parts)
-
-
-def columns(system: System, resource_type: ResourceType, *, at: datetime) -> Mapping[str, Column]:
-    """Where the attributes that are not in the stored document, or have an index, are found."""
-    common = {
-        "id": Column(lookup="id", kind="uuid"),
-        "externalid": Column(lookup="external_id"),
-        "meta.created": Column(lookup="made_at", kind="dateTime"),
-        "meta.lastmodified": Column(lookup="changed_at", kind="dateTime"),
-        "meta.resourcetype": Column(lookup="resource_type"),
-    }
-    if resource_type is GROUP:
-        inside = _memberships(system)
-        members = _by_id("group_id", lambda ref: inside.filter(origin_ref=ref).values("group_id"), inside)
-        names = key_column("display_name_key")
-        return common | {"displayname": names, "members": members, "members.value": members}
-    displayed = Column(lookup="display_name_key", normalise=fold, partial=fold)
-    handle = resource_type.handles[0].lower()
-    if resource_type.family == "catalogue":
-        shown = "displayname" if resource_type is APPLICATION else "display"
-        return common | {handle: key_column("name_key"), shown: displayed}
-    nhi, groups = f"{NHI_URN}:".lower(), _in_group(system)
-    # An agent may have another handle than its name: then it has no name, and no key of one.
-    called = {} if resource_type is AGENT else {handle: key_column("name_key")}
-    return (
-        common
-        | called
-        | {
-            "displayname": displayed,
-            "active": Column(lookup="account__state", kind="boolean", custom=_active(at)),
-            "groups": groups,
-            "groups.value": groups,
-            f"{nhi}kind": Column(lookup="account__kind"),
-            f"{nhi}expiresat": Column(lookup="account__expires_at", kind="dateTime"),
-        }
-    )
-
-
-def _memberships(system: System) -> QuerySet[Membership]:
-    return Membership.objects.filter(system=system, origin=Origin.SYSTEM, ended_at__isnull=True)
-
-
-def _active(at: datetime) -> Decide:
-    """`active` as the answer has it: the account's state and its expiry, and never what the system wished."""
-    unexpired = Q(account__expires_at__isnull=True) | Q(account__expires_at__gt=at)
-    true = Q(account__state=AccountState.ACTIVE) & unexpired
-    # Who is active, and whose system took its word about it back: it has no value for that system.
-    untold = true & Q(took_active_back=True)
-
-    def decide(operator: str, value: Scalar) -> Q:
-        if operator == "pr" or (operator == "ne" and value is None):
-            return ~untold
-        if value is None:
-            return untold
-        equal = true & ~untold if value else ~true
-        return equal if operator == "eq" else ~equal
-
-    return decide
-
-
-def _in_group(system: System) -> Column:
-    inside = _memberships(system)
-
-    def members_of(ref: UUID) -> QuerySet[Any]:
-        groups = living(system).filter(resource_type=GROUP.name, pk=ref).values("group_id")
-        return inside.filter(group_id__in=groups).values("origin_ref")
-
-    return _by_id("pk", members_of, inside, every="origin_ref")
-
-
-def _by_id(
-    lookup: str,
-    rows: Callable[[UUID], QuerySet[Any]],
-    inside: QuerySet[Membership],
-    *,
-    every: str = "group_id",
-) -> Column:
-    """A column of ids on the other side of a membership: `eq`, `ne` and `pr` only."""
-
-    def decide(operator: str, value: Scalar) -> Q:
-        present = Q(**{f"{lookup}__in": inside.values(every)})
-        if operator == "pr" or (value is None and operator == "ne"):
-            return present
-        if value is None and operator == "eq":
-            return ~present
-        if operator not in {"eq", "ne"}:
-            raise invalid_filter(f"Ids can't be compared by {operator}.")
-        try:
-            equal = Q(**{f"{lookup}__in": rows(read_id(value, at="value"))})
-        except ScimError:
-            # No resource here has such an id.
-            equal = ~_EVERY
-        return equal if operator == "eq" else ~equal
-
-    return Column(lookup=lookup, kind="uuid", custom=decide)
 
 
 _SORTED: Mapping[str, Expression | F] = {

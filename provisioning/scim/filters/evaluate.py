@@ -9,13 +9,13 @@ from collections.abc import Callable, Mapping
 from operator import ge, gt, le, lt
 from typing import Any, TypeAlias, assert_never
 
-from provisioning.scim.filters.nodes import And, Compare, Constant, Node, Not, Operator, Or, Present, Scalar, ValuePath
+from provisioning.scim.filters.nodes import And, Compare, Constant, Node, Not, Or, Present, Scalar, ValuePath
 from provisioning.scim.metadata.schema import Attribute, Ref
 from provisioning.scim.parsing.values import read_instant
 
 Lookup: TypeAlias = Callable[[Ref], list[Any]]
 
-_TESTS: dict[Operator, Callable[[Any, Any], bool]] = {
+_TESTS: dict[str, Callable[[Any, Any], bool]] = {
     "eq": lambda value, wanted: bool(value == wanted),
     "ne": lambda value, wanted: bool(value == wanted),
     "co": lambda value, wanted: wanted in value,
@@ -81,9 +81,14 @@ def _compare(node: Compare, values: list[Any]) -> bool:
     leaf = node.ref.leaf
     if leaf is None:
         return False
-    wanted, test = comparable(leaf, node.value), _TESTS[node.operator]
-    found = any(test(comparable(leaf, value), wanted) for value in values)
+    wanted = comparable(leaf, node.value)
+    found = any(compares(node.operator, comparable(leaf, value), wanted) for value in values)
     return found != (node.operator == "ne")
+
+
+def compares(operator: str, value: Any, wanted: Any) -> bool:
+    """Whether one comparable value passes; `ne` asks for the same as `eq`, whose complement it is for all values."""
+    return _TESTS[operator](value, wanted)
 
 
 def comparable(leaf: Attribute, value: Scalar) -> Any:

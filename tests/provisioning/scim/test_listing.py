@@ -14,7 +14,7 @@ from accounts.models.group import Membership
 from audit.scope import scope
 from provisioning.models.shadow import Shadow
 from provisioning.scim.metadata.catalogue import ENTERPRISE_URN, NHI_URN
-from tests.conftest import a_cause
+from tests.conftest import a_cause, as_owner
 from tests.factories.scim import SEARCH_URN, connect
 
 if TYPE_CHECKING:
@@ -113,6 +113,37 @@ EVERY = ["Alice", "bob", "carol%", "dan_x", "eve"]
         ('id eq "nobody"', []),
         ('id eq "0193b0c4-0000-7000-8000-000000000001"', []),
         ("id pr", EVERY),
+        ('id sw "0"', EVERY),
+        ('id gt "z"', []),
+        # Ids are compared as texts, in the order of code points.
+        ('id le "Z" or id ew "nobody"', EVERY),
+        ("meta pr and meta.location pr and meta.version pr", EVERY),
+        ('meta[resourceType eq "User" and not (created lt "2001-01-01T00:00:00Z")]', EVERY),
+        ("meta.created eq null", []),
+        ("schemas pr", EVERY),
+        (f'schemas eq "{ENTERPRISE_URN}"', ["Alice"]),
+        (f'schemas[value eq "{NHI_URN}"]', ["eve"]),
+        ('schemas co "extension" and not (schemas sw "urn:rollcall")', ["Alice"]),
+        (f'schemas ne "{ENTERPRISE_URN}"', EVERY[1:]),
+        # What folds to more than one letter, in the document and in a key.
+        ('title gt "b" and title lt "c"', ["Alice"]),
+        ('title ge "BOSS" and title le "boss"', ["Alice"]),
+        ('displayName sw "Å"', ["Alice"]),
+        ('emails.value gt "ALICE@"', ["Alice", "carol%"]),
+        ('emails[value lt "B" and not (type eq "WORK")]', ["Alice"]),
+        (
+            'emails[type eq "work" and value eq "ALICE@work.example" or value eq "carol@work.example"]',
+            ["Alice", "carol%"],
+        ),
+        ('emails ne "alice@work.example"', EVERY[1:]),
+        ("roles[primary eq true]", ["Alice"]),
+        ("roles.primary ne true", EVERY[1:]),
+        ('name[familyName sw "Z"]', ["bob"]),
+        ('manager.displayName ne "x"', EVERY),
+        (f"{ENTERPRISE_URN}:manager.displayName pr", []),
+        (f"{NHI_URN}:pending pr", ["eve"]),
+        (f'{NHI_URN}:kind sw "SER"', ["eve"]),
+        (f'{NHI_URN}:expiresAt eq "2028-01-01T01:00:00.0000000+01:00"', ["eve"]),
         ('userName eq "a" or ' * 63 + 'userName eq "bob"', ["bob"]),
     ],
 )
@@ -127,7 +158,7 @@ def test_a_filter_finds_exactly_whom_it_means(idp: Idp, wanted: str, names: list
         'userName eq "alice" and favouriteColour eq "red"', 'userName eq "alice" or favouriteColour eq "red"',
         "active gt true", "active eq 1", 'userName eq 7', 'meta.created gt "yesterday"', "(userName pr", "userName pr)",
         "((" * 2000, "not " * 500, 'password eq "x"', "emails[", 'emails[type eq "a"', 'userName eq "a\\"',
-        'userName eq "' + "a" * 5000 + '"', 'meta.version eq "x"', 'groups.display eq "x"', 'id gt "a"',
+        'userName eq "' + "a" * 5000 + '"', 'meta.version eq "x"', 'groups.$ref eq "x"', 'meta.location sw "h"',
         'userName eq "\x00"', "name eq 1", 'emails eq "a" "b"',
     ],
 )  # fmt: skip
@@ -167,6 +198,57 @@ def test_groups_and_users_are_found_by_each_other(idp: Idp) -> None:
     assert users(f'not (groups eq "{staff}")') == {eva}
     idp.delete(f"/Groups/{staff}")
     assert users(f'groups.value eq "{staff}"') == set()
+
+
+def test_a_member_and_a_group_are_filtered_by_all_that_is_answered_of_them(idp: Idp) -> None:
+    ada, eva = idp.user("ada"), idp.user("eva")
+    inner = idp.group("Inner", ada)
+    outer, empty = idp.group("Straße", inner, eva), idp.group("Empty")
+
+    def groups(wanted: str) -> set[str]:
+        return {one["id"] for one in idp.get(f"/Groups?filter={wanted}")["Resources"]}
+
+    def users(wanted: str) -> set[str]:
+        return {one["id"] for one in idp.get(f"/Users?filter={wanted}")["Resources"]}
+
+    assert groups(f'members[value eq "{inner}" and type eq "group"]') == {outer}
+    assert groups(f'members[value eq "{inner}" and type eq "User"]') == set()
+    assert groups('members.type eq "USER"') == {inner, outer}
+    assert groups('members[not (type eq "User")]') == groups('members[type ne "User"]') == {outer}
+    assert groups(f'members ne "{eva}"') == {inner, empty}
+    assert groups(f'members[value eq "{ada}" or value eq "{eva}"]') == {inner, outer}
+    assert groups(f'members.value sw "{eva[:30]}" and members.value eq "{eva}"') == {outer}
+    assert groups(f'members.value eq "{eva.upper()}"') == set()
+    assert groups("members eq null") == {empty}
+    assert groups('displayName eq "STRASSE"') == groups('displayName sw "stras"') == {outer}
+    assert users('groups[display eq "INNER" and type eq "direct"]') == {ada}
+    assert users('groups.display co "SS"') == {eva}
+    assert users(f'groups[not (value eq "{inner}")]') == {eva}
+    assert users('groups.type ne "direct"') == users("groups eq null") == set()
+
+
+def test_an_instant_is_compared_as_it_is_answered(idp: Idp) -> None:
+    changed = idp.get(f"/Users/{idp.user('ada')}")["meta"]["lastModified"]
+    assert len(found(idp, f'meta.lastModified eq "{changed}"')) == 1
+    assert found(idp, f'meta.lastModified gt "{changed}"') == found(idp, f'meta.lastModified lt "{changed}"') == []
+    assert len(found(idp, f'meta.lastModified ge "{changed}" and meta.lastModified le "{changed}"')) == 1
+    assert found(idp, f'meta.lastModified ne "{changed}"') == []
+    finer = changed.replace("Z", "0001Z")
+    assert len(found(idp, f'meta.lastModified lt "{changed.replace("Z", "1Z")}"')) == 1
+    assert found(idp, f'meta.lastModified ge "{changed.replace("Z", "1Z")}"') == []
+    # Finer than a microsecond nothing is compared.
+    assert len(found(idp, f'meta.lastModified eq "{finer}"')) == 1
+    assert len(found(idp, 'meta.lastModified lt "9999-12-31T23:59:59.9999999Z"')) == 1
+    assert found(idp, 'meta.lastModified gt "9999-12-31T23:59:59.9999999Z"') == []
+
+
+def test_letters_that_fold_to_several_are_found_wherever_they_stand(idp: Idp) -> None:
+    idp.user("ada", name={"familyName": "Straße"}, emails=[{"value": "Müller@ι.example"}, {"value": "ﬁn@x.example"}])
+    for wanted in (
+        'name.familyName eq "STRASSE"', 'name.familyName co "ASSE"', 'name.familyName sw "strass"',
+        'name.familyName ew "sse"', 'emails eq "MÜLLER@Ι.example"', 'emails[value eq "FIN@x.example"]',
+    ):  # fmt: skip
+        assert found(idp, wanted) == ["ada"], wanted
 
 
 def test_a_filter_with_or_does_not_leave_the_system(idp: Idp, other: Idp) -> None:
@@ -279,6 +361,8 @@ def fill(idp: Idp, number: int) -> None:
                        origin_ref=user.pk, since=NOW)
             for group, user in zip(groups, users, strict=True)
         )  # fmt: skip
+        with as_owner(), connection.cursor() as cursor:
+            cursor.execute("ANALYZE provisioning_shadow, accounts_account, accounts_group, accounts_membership")
 
 
 LISTS = [
