@@ -12,7 +12,7 @@ from accounts import lifecycle, memberships
 from accounts.memberships import Changed, Member
 from accounts.models.group import Group
 from accounts.models.system import System
-from provisioning import authority
+from provisioning import authority, parking
 from provisioning.changes import GroupChange, Intent, MemberStep, Outcome, fold
 from provisioning.models.shadow import Shadow
 from provisioning.shadows import BadValue, Sender, Taken, check_lengths, digest, refuse_taken, save_shadow
@@ -65,9 +65,10 @@ def _living(group: Group, system: System, **conditions: Any) -> dict[UUID, Membe
 
 def _apply(group: Group, system: System, step: MemberStep, moved: _Moved, *, allowed: bool, at: datetime) -> None:
     if step.op in {"remove", "remove_all"}:
-        # A member that is not in is no error, nor one that has ended: it is out, as wished.
+        # A member that is not in is no error, nor one that has ended: it is out, as wished. Whom we never had is parked.
         only = {"origin_ref__in": step.values} if step.op == "remove" else {}
         leaving = _living(group, system, **only)
+        parking.refuse_unknown(system=system, refs=set(step.values) - leaving.keys())
         memberships.remove(group=group, system=system, refs=leaving.keys(), at=at)
         moved.left |= leaving
         return

@@ -12,12 +12,21 @@ from uuid import UUID
 
 from django.db import DatabaseError, DataError, IntegrityError
 
-from provisioning import group_intake, intake, shadows
+from provisioning import group_intake, intake, parking, shadows
 from provisioning.changes import ACTIVE, AccountChange, Coercion, GroupChange
 from provisioning.models.shadow import Shadow
 from provisioning.scim.answers import Answer
-from provisioning.scim.dialects import coerce_resource
-from provisioning.scim.errors import ScimError, invalid_value, mutability, not_found, precondition_failed, uniqueness
+from provisioning.scim.dialects import strict
+from provisioning.scim.dialects.resource import coerce_resource
+from provisioning.scim.errors import (
+    ScimError,
+    Unresolved,
+    invalid_value,
+    mutability,
+    not_found,
+    precondition_failed,
+    uniqueness,
+)
 from provisioning.scim.metadata.catalogue import USER
 from provisioning.scim.metadata.schema import ResourceType
 from provisioning.scim.parsing.change import account_change, group_change
@@ -25,12 +34,15 @@ from provisioning.scim.parsing.normal import Normal, check_immutable, keep_immut
 from provisioning.scim.patch.engine import apply
 from provisioning.scim.patch.groups import apply_group
 from provisioning.scim.patch.operations import read_patch
+from provisioning.scim.patch.strictly import checked_patch
 from provisioning.scim.projection import Projection
 from provisioning.scim.resources import gather, location, rendered, version
 from provisioning.shadows import BadValue, Conflict, Immutable, Sender, Taken
 
 Change = AccountChange | GroupChange
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"', re.ASCII)
+# What says who is in a group and who is not, whatever was asked before.
+_WHOLE = frozenset({"replace", "remove_all"})
 _UNIQUE_VIOLATION = "23505"
 # Deadlock, serialization failure, lock timeout: nothing is wrong with the request, and it may be tried once more.
 _PASSING = frozenset({"40P01", "40001", "55P03"})
@@ -86,7 +98,10 @@ def replace(asked: Asked, body: Mapping[str, Any]) -> Done:
 
 def patch(asked: Asked, body: Mapping[str, Any]) -> Done:
     """PATCH (section 3.5.2): all operations or none. 204 for a group, as Entra prefers, unless attributes are asked."""
-    operations = read_patch(body, asked.resource_type)
+    is_strict = asked.sender.system.is_strict
+    with strict.naming(is_strict=is_strict):
+        operations = read_patch(body, asked.resource_type)
+    operations = checked_patch(operations, is_strict=is_strict)
     shadow = locked(asked)
     change: Change
     if asked.resource_type is USER:
@@ -97,6 +112,7 @@ def patch(asked: Asked, body: Mapping[str, Any]) -> Done:
         group = apply_group(shadow.document, operations)
         change = group_change(group.document, said=group.said, member_steps=group.member_steps)
         coercions = group.coercions
+    strict.refuse(coercions, is_strict=is_strict)
     taken = _take(asked, shadow, change)
     if asked.resource_type is USER or asked.is_projected:
         return Done(answer=resource(asked, taken.shadow), taken=taken, coercions=coercions)
@@ -108,6 +124,8 @@ def end(asked: Asked) -> Done:
     shadow = locked(asked)
     finish: Callable[..., Taken] = intake.end_account if asked.resource_type is USER else group_intake.end_group
     taken = finish(sender=asked.sender, shadow=shadow, at=asked.at)
+    if asked.resource_type is not USER:
+        parking.settle(group=shadow, because="its system ended the group", at=asked.at)
     return Done(answer=Answer(status=204), taken=taken)
 
 
@@ -151,6 +169,7 @@ def _full(asked: Asked, body: Mapping[str, Any]) -> tuple[Normal, tuple[Coercion
     plain, coercions = coerce_resource(body, asked.resource_type)
     notes = list(coercions)
     normal = normalise(plain, asked.resource_type, notes)
+    strict.refuse(notes, is_strict=asked.sender.system.is_strict)
     return normal, tuple(notes)
 
 
@@ -163,7 +182,10 @@ def _change(asked: Asked, document: Mapping[str, Any], normal: Normal) -> Change
 def _take(asked: Asked, shadow: Shadow, change: Change) -> Taken:
     if isinstance(change, AccountChange):
         return intake.change_account(sender=asked.sender, shadow=shadow, change=change, at=asked.at)
-    return group_intake.change_group(sender=asked.sender, shadow=shadow, change=change, at=asked.at)
+    taken = group_intake.change_group(sender=asked.sender, shadow=shadow, change=change, at=asked.at)
+    if any(step.op in _WHOLE for step in change.member_steps):
+        parking.settle(group=shadow, because="its system stated the whole membership", at=asked.at)
+    return taken
 
 
 def unavailable() -> ScimError:
@@ -184,8 +206,10 @@ def translated(error: Exception) -> ScimError | None:
         case Immutable():
             return mutability(f"{error.attribute} can't be changed once it is set.")
         case BadValue():
-            record = f"{error.attribute} can't be taken."
-            return ScimError(400, "invalidValue", f"{error.attribute}: {error.detail}.", record=record)
+            parks = isinstance(error, parking.UnknownMembers)
+            record = f"{error.attribute}: {error.detail}." if parks else f"{error.attribute} can't be taken."
+            refused = Unresolved if parks else ScimError
+            return refused(400, "invalidValue", f"{error.attribute}: {error.detail}.", record=record)
         case DatabaseError():
             return _of_database(error)
         case _:

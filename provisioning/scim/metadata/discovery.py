@@ -101,9 +101,17 @@ def resource_type_json(name: str, base_url: str) -> dict[str, Any]:
 
 
 def service_provider_config_json(
-    base_url: str, *, etag: bool = False, sort: bool = False, documentation_url: str | None = None
+    base_url: str,
+    *,
+    etag: bool = False,
+    sort: bool = False,
+    documentation_url: str | None = None,
+    is_strict: bool = False,
 ) -> dict[str, Any]:
-    """GET /ServiceProviderConfig: what is supported, with every member that strict clients read."""
+    """GET /ServiceProviderConfig: what is supported, with every member that strict clients read.
+
+    Only a strict connection conforms to draft-zollner-scim-interop-profile-02 (section 4): the others tolerate more.
+    """
     body: dict[str, Any] = {
         "schemas": [SERVICE_PROVIDER_CONFIG_URN],
         "patch": {"supported": True},
@@ -128,6 +136,7 @@ def service_provider_config_json(
                 "primary": True,
             }
         ],
+        "interopProfileConformant": is_strict,
         "meta": {
             "resourceType": "ServiceProviderConfig",
             "location": f"{base_url.rstrip('/')}/ServiceProviderConfig",
