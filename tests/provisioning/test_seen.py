@@ -15,10 +15,10 @@ from tests.factories.scim import PATCH_URN, connect
 if TYPE_CHECKING:
     from accounts.models import Tenant
 
-pytestmark = pytest.mark.db
 
-
-def test_rules_are_counted_with_the_latest_exchange_that_shows_each(tenant: Tenant, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rules_are_counted_with_the_latest_exchange_that_shows_each(
+    tenant: Tenant, monkeypatch: pytest.MonkeyPatch
+) -> None:
     idp, other = connect(tenant), connect(tenant, "Okta")
     user = idp.user("ada@example.com", active="True", title="")
     for value in ("True", "False"):
@@ -36,7 +36,10 @@ def test_rules_are_counted_with_the_latest_exchange_that_shows_each(tenant: Tena
         assert [one.rule for one in coercions_seen(idp.system, last.at)] == ["boolean_text", "op_case"]
         assert coercions_seen(idp.system, last.at + dt.timedelta(days=1)) == []
         monkeypatch.setattr(seen, "LOOKED_AT", 2)
-        assert [(one.rule, one.count) for one in coercions_seen(idp.system, None)] == [("boolean_text", 1), ("op_case", 1)]
+        assert [(one.rule, one.count) for one in coercions_seen(idp.system, None)] == [
+            ("boolean_text", 1),
+            ("op_case", 1),
+        ]
 
 
 def test_what_intake_noted_is_no_coercion(tenant: Tenant) -> None:

@@ -57,7 +57,7 @@ def test_one_address_as_an_object_is_a_list_of_one() -> None:
         (ONE, {"value": ONE}, ["bare_reference"]),
         ([{"value": ONE}], {"value": ONE}, ["list_for_object"]),
         ("", None, ["empty_reference"]),
-        ({"value": ""}, None, ["empty_reference"]),
+        ({"value": ""}, None, ["blank_text", "empty_reference"]),
         ({"value": " "}, None, ["blank_text", "empty_reference"]),
         ([], None, ["list_for_object"]),
         (None, None, []),
@@ -177,7 +177,11 @@ def test_unknown_names_and_passwords_are_left_alone() -> None:
     ("sent", "read", "rules"),
     [
         ("Bob", [{"value": "Bob"}], {"bare_reference"}),
-        ([ONE, {"value": "2", "userName": "x"}], [{"value": ONE}, {"value": "2"}], {"bare_reference", "label_in_member"}),
+        (
+            [ONE, {"value": "2", "userName": "x"}],
+            [{"value": ONE}, {"value": "2"}],
+            {"bare_reference", "label_in_member"},
+        ),
         ([{"$ref": "../Users/7?x=1"}], [{"$ref": "../Users/7?x=1"}], set()),
         ([{"$ref": "../Users/7"}], [{"$ref": "../Users/7", "value": "7"}], {"ref_for_value"}),
         ([{"$ref": "/"}], [{"$ref": "/"}], set()),

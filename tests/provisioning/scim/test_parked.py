@@ -144,14 +144,18 @@ def test_in_a_bulk_it_is_parked_alone(idp: Idp, users: list[str], group: str) ->
     assert len(findings(idp)) == 1
 
 
-def test_an_idempotency_key_of_a_parked_request_is_free_for_the_right_one(idp: Idp, users: list[str], group: str) -> None:
+def test_an_idempotency_key_of_a_parked_request_is_free_for_the_right_one(
+    idp: Idp, users: list[str], group: str
+) -> None:
     right = {"op": "remove", "path": "members", "value": [{"value": users[0]}]}
     assert idp.patch(f"/Groups/{group}", NAMES, Idempotency_Key="k1").status == 400
     assert idp.patch(f"/Groups/{group}", right, Idempotency_Key="k1").status == 204
     assert idp.members(group) == {users[1]}
 
 
-def test_the_refusal_of_unknown_ids_asks_nothing_where_all_are_members(because: Any, django_assert_num_queries: Any) -> None:
+def test_the_refusal_of_unknown_ids_asks_nothing_where_all_are_members(
+    because: Any, django_assert_num_queries: Any
+) -> None:
     refs: set[UUID] = set()
     with django_assert_num_queries(0):
         parking.refuse_unknown(system=None, refs=refs)  # type: ignore[arg-type]

@@ -251,9 +251,7 @@ lists = st.lists(ids.map(lambda one: {"value": one}), max_size=3)
 named = st.lists(ids.map(lambda one: {"value": one}), min_size=1, max_size=3)
 sent_operations = st.lists(
     st.one_of(
-        st.builds(
-            lambda name, value: op(name, "members", value=value), st.sampled_from(["add", "replace"]), lists
-        ),
+        st.builds(lambda name, value: op(name, "members", value=value), st.sampled_from(["add", "replace"]), lists),
         named.map(lambda value: op("remove", "members", value=value)),
         st.just(op("remove", "members")),
     ),

@@ -82,7 +82,7 @@ def test_a_patch_is_refused_for_what_the_profile_forbids_and_nothing_is_changed(
     assert (strict.get(f"/Users/{user}").body, strict.last().outcome) == (before, "rejected")
 
 
-def test_an_unknown_attribute_is_invalid_syntax_by_name_and_by_path(strict: Idp, idp: Idp) -> None:
+def test_an_unknown_attribute_is_invalid_syntax_by_name_and_by_path(strict: Idp) -> None:
     user, tolerant = strict.user(), connect(strict.tenant, "Okta")
     unknown = {"op": "replace", "path": "favouriteColour", "value": "red"}
     assert strict.post("/Users", a_user("b@example.com", favouriteColour="red"))["scimType"] == "invalidSyntax"
@@ -107,7 +107,9 @@ def test_plain_scim_is_taken_from_it(strict: Idp) -> None:
     assert all(one.coercions == [] for one in strict.exchanges())
 
 
-def test_to_replace_a_complex_attribute_replaces_it_whole_where_a_tolerant_one_merges(strict: Idp, tenant: Tenant) -> None:
+def test_to_replace_a_complex_attribute_replaces_it_whole_where_a_tolerant_one_merges(
+    strict: Idp, tenant: Tenant
+) -> None:
     tolerant = connect(tenant, "Okta")
     for idp, left in ((strict, {"familyName": "B"}), (tolerant, {"givenName": "Ada", "familyName": "B"})):
         user = idp.user(name={"givenName": "Ada", "familyName": "L"})
