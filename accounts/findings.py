@@ -1,4 +1,5 @@
-"""Findings: the only writer of them. What is wrong is opened, raised and closed by evidence, never by hand alone."""
+"""Findings: the only writer of them. What is wrong is opened, raised and closed by evidence; by a person alone only
+where no reading could show it."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -42,7 +43,10 @@ CONTROLS: Mapping[FindingKind, tuple[str, ...]] = {
     FindingKind.CORRELATION: (IDENTITIES, INVENTORY),
     FindingKind.ENDED_ELSEWHERE: (OFFBOARDING, ACCESS),
     FindingKind.SWEEP_FAILED: (MONITORING, "PR.PS-04"),
+    FindingKind.MEMBERS_UNRESOLVED: (OVERPRIVILEGED, ACCESS, MONITORING),
 }
+# What a person may close by saying that it is settled: no reading shows it.
+SETTLED_BY_PEOPLE = frozenset({FindingKind.MEMBERS_UNRESOLVED})
 # A finding seen again within this time writes nothing: sightings are in the runs, not in its history.
 SEEN_AGAIN_AFTER = timedelta(hours=1)
 
@@ -195,6 +199,13 @@ def acknowledge(*, finding: Finding, reason: str, at: datetime) -> Finding:
 def call_false(*, finding: Finding, reason: str, at: datetime) -> Finding:
     """It was never wrong. Raises `CantHandle`; a new sighting opens a new one."""
     return _handle(finding, FindingState.FALSE_POSITIVE, reason=reason, at=at)
+
+
+def settle(*, finding: Finding, reason: str, at: datetime) -> Finding:
+    """Somebody has looked and put it right. Raises `CantHandle`, also where evidence alone may close it."""
+    if finding.kind not in SETTLED_BY_PEOPLE:
+        raise CantHandle("what was seen closes it, and nobody's word")
+    return _handle(finding, FindingState.RESOLVED, reason=reason, at=at)
 
 
 def assign(*, finding: Finding, to: User | None) -> Finding:

@@ -51,6 +51,7 @@ TOLD = (
     FindingKind.MASS_REDUCTION,
     FindingKind.NOT_MEASURED,
     FindingKind.SWEEP_FAILED,
+    FindingKind.MEMBERS_UNRESOLVED,
 )
 TO_OWNERS = frozenset({FindingKind.EXPIRES, FindingKind.STILL_ACTIVE})
 TO_SECURITY_TOO = frozenset({FindingKind.STILL_ACTIVE})
@@ -191,6 +192,9 @@ _TODO: Mapping[str, Any] = {
     ),
     FindingKind.NOT_MEASURED: _lazy("Until it is read completely again, nobody knows what changed there."),
     FindingKind.SWEEP_FAILED: _lazy("It was not done, and will be tried again. Look at the finding for its cause."),
+    FindingKind.MEMBERS_UNRESOLVED: _lazy(
+        "Nobody was taken out of the group. See who was meant to leave it, and let the system say so in another way."
+    ),
 }
 
 

@@ -11,7 +11,7 @@ from accounts import lifecycle, memberships
 from accounts.memberships import Changed, Left, Member
 from accounts.models.group import Group
 from accounts.models.system import System
-from provisioning import authority
+from provisioning import authority, parking
 from provisioning.changes import GroupChange, Intent, Outcome
 from provisioning.changes import fold as folded_name
 from provisioning.models.shadow import Shadow
@@ -71,6 +71,7 @@ def _apply_steps(sender: Sender, group: Group, change: GroupChange, *, at: datet
     if not change.member_steps:
         return _Moved(changed=Changed(added=0, ended=0))
     system = sender.system
+    _refuse_unknown(group, system, change)
     net = fold(change.member_steps, may_add=authority.expanding_members_allowed(system=system))
     new = _newcomers(group, system, net.named)
     ends = net.takes_out and _ends_who_leaves(sender, group)
@@ -85,6 +86,12 @@ def _apply_steps(sender: Sender, group: Group, change: GroupChange, *, at: datet
     is_held = net.is_held or any(m.ref in net.asked for m in new)
     # Whoever is left out is out all the same: a reduction needs no approval.
     return _Moved(changed=changed, notes=("who is put into this group needs approval here",) if is_held else ())
+
+
+def _refuse_unknown(group: Group, system: System, change: GroupChange) -> None:
+    """A member that is not in is no error, nor one that has ended: it is out, as wished. Whom we never had is parked."""
+    leaving = {ref for step in change.member_steps if step.op == "remove" for ref in step.values}
+    parking.refuse_unknown(system=system, refs=memberships.outside(group=group, system=system, refs=leaving))
 
 
 def _ends_who_leaves(sender: Sender, group: Group) -> bool:

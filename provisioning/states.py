@@ -56,6 +56,7 @@ class Event(StrEnum):
     SYSTEM_ENDED = "system.ended"
     ADMINISTRATORS_CHANGED = "system.administrators_changed"
     POLICY_CHANGED = "system.policy_changed"
+    STRICTNESS_CHANGED = "system.strictness_changed"
     RULE_MADE = "system.rule_made"
     RULE_ENDED = "system.rule_ended"
     CONNECTED = "connection.made"

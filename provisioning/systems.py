@@ -142,6 +142,23 @@ def change_policy(
     return found
 
 
+def change_strictness(*, system: System, is_strict: bool, reason: str, at: datetime) -> System:
+    """Say whether what is not plain SCIM is refused, or read as it was meant. Raises `BadSystem` for an ended system.
+
+    It can make endings fail as well as pass, so whoever changes it counts as for a change of the policy.
+    """
+    with transaction.atomic():
+        found = living(system)
+        if found.is_strict == is_strict:
+            return found
+        found.is_strict = is_strict
+        found.save(update_fields=["is_strict"])
+        administered(found, because=Because.CHANGED_POLICY, who=None, at=at)
+        said = "strict: what is not plain SCIM is refused" if is_strict else "tolerant: what is meant is read"
+        note(found, event=Event.STRICTNESS_CHANGED, sentence=f"now {said}. {reason}")
+    return found
+
+
 def requesters(*, system: System, at: datetime) -> set[UUID]:
     """The identities that count as having asked for what this system asks for, and so can't approve it.
 

@@ -8,7 +8,7 @@ class Migration(migrations.Migration):
     answer about a group reads that index, and no row.
     """
 
-    dependencies = [("accounts", "0004_what_began_stays")]
+    dependencies = [("accounts", "0005_strict_and_parked")]
 
     operations = [
         migrations.AddField(

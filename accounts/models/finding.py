@@ -39,6 +39,7 @@ class FindingKind(models.TextChoices):
     CORRELATION = "correlation", _("belongs to whom?")
     ENDED_ELSEWHERE = "ended_elsewhere", _("ended elsewhere")
     SWEEP_FAILED = "sweep_failed", _("a sweep failed on it")
+    MEMBERS_UNRESOLVED = "members_unresolved", _("removal that could not be read")
 
 
 class FindingState(models.TextChoices):

@@ -28,7 +28,10 @@ class ReactivationPolicy(models.TextChoices):
 
 
 class System(TenantOwned):
-    """A system by name. A policy other than `approval` takes effect only with a live PolicyException."""
+    """A system by name. A policy other than `approval` takes effect only with a live PolicyException.
+
+    `is_strict`: what arrives from it is refused where it is not plain SCIM, instead of being read as it was meant.
+    """
 
     name = models.CharField(max_length=200)
     kind = models.CharField(max_length=16, choices=SystemKind.choices, default=SystemKind.DIRECTORY)
@@ -36,6 +39,7 @@ class System(TenantOwned):
         max_length=16, choices=ReactivationPolicy.choices, default=ReactivationPolicy.APPROVAL
     )
     grace_hours = models.PositiveIntegerField(default=24)
+    is_strict = models.BooleanField(default=False)
     made_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, blank=True)
 

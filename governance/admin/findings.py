@@ -20,6 +20,7 @@ from accounts.states import FINDING, FINDING_LIVE, FINDING_OPEN
 from audit.journal import timeline
 from governance import freshness
 from governance.pages import Ask, PageRequest, ask, asked_id, chosen, page, said_facts, window
+from provisioning.models.exchange import Exchange
 from provisioning.models.run import Run
 
 CLOSES: dict[str, Any] = {
@@ -33,6 +34,9 @@ CLOSES: dict[str, Any] = {
     FindingKind.STILL_ACTIVE: gettext_lazy("a read shows it inactive or absent there"),
     FindingKind.EXPIRES: gettext_lazy("it is renewed or has ended"),
     FindingKind.NO_OWNER: gettext_lazy("somebody accepts it, or it has ended"),
+    FindingKind.MEMBERS_UNRESOLVED: gettext_lazy(
+        "its system states the whole membership of that group or ends it, or somebody has put it right and says so"
+    ),
 }
 
 
@@ -161,12 +165,14 @@ def finding(request: PageRequest, pk: UUID) -> HttpResponse:
         {
             "finding": found,
             "closes": CLOSES.get(found.kind, _("somebody handles it")),
-            "evidence": said_facts(found.evidence, besides=frozenset({"run"})),
+            "evidence": said_facts(found.evidence, besides=frozenset({"run", "exchange"})),
             "entries": timeline(kind="finding", subject_id=str(found.pk))[:50],
             "is_live": found.state in FINDING_LIVE,
             "is_mine": found.assigned_to_id == request.user.pk,
             "off": _off(found),
             "run": _seen_by(found),
+            "exchange": _parked(found),
+            "is_settled_by_people": found.kind in door.SETTLED_BY_PEOPLE,
         },
     )
 
@@ -174,7 +180,11 @@ def finding(request: PageRequest, pk: UUID) -> HttpResponse:
 def _off(found: Finding) -> dict[str, str]:
     """Why a verb leads nowhere from the state that a finding is in; empty words where it can be done."""
     now = found.get_state_display()
-    targets = {"acknowledge": FindingState.ACKNOWLEDGED, "call_false": FindingState.FALSE_POSITIVE}
+    targets = {
+        "acknowledge": FindingState.ACKNOWLEDGED,
+        "call_false": FindingState.FALSE_POSITIVE,
+        "settle": FindingState.RESOLVED,
+    }
     return {
         verb: ""
         if FINDING.allows(source=found.state, target=target)
@@ -185,11 +195,21 @@ def _off(found: Finding) -> dict[str, str]:
 
 def _seen_by(found: Finding) -> Run | None:
     """The reading that its evidence names."""
+    pk = _id_in(found, "run")
+    return Run.objects.select_related("system").filter(pk=pk).first() if pk else None
+
+
+def _parked(found: Finding) -> Exchange | None:
+    """The exchange that its evidence names."""
+    pk = _id_in(found, "exchange")
+    return Exchange.objects.defer("request", "answer").filter(pk=pk).first() if pk else None
+
+
+def _id_in(found: Finding, name: str) -> UUID | None:
     try:
-        pk = UUID(str(found.evidence.get("run", "")))
+        return UUID(str(found.evidence.get(name, "")))
     except ValueError:
         return None
-    return Run.objects.select_related("system").filter(pk=pk).first()
 
 
 def _handle(request: PageRequest, pk: UUID, *, verb: Any, title: str, button: str, consequence: str) -> HttpResponse:
@@ -221,6 +241,15 @@ def call_false(request: PageRequest, pk: UUID) -> HttpResponse:
     return _handle(
         request, pk, verb=door.call_false, title=_("Was “%(title)s” never wrong?"), button=_("Call 1 finding false"),
         consequence=_("It closes. The next reading that sees the same opens a new one."),
+    )  # fmt: skip
+
+
+@page(Word.FINDING_HANDLE)
+def settle(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Somebody has put it right, where no reading could show it."""
+    return _handle(
+        request, pk, verb=door.settle, title=_("Is “%(title)s” put right?"), button=_("Settle 1 finding"),
+        consequence=_("It closes with your reason. The next request that can't be read opens a new one."),
     )  # fmt: skip
 
 

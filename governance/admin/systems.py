@@ -18,7 +18,7 @@ from accounts.models.exception import ExceptionKind
 from accounts.models.system import ReactivationPolicy, System, SystemKind
 from accounts.rules import Word
 from governance import freshness
-from governance.admin import system_exceptions, system_people, system_rules, tokens
+from governance.admin import system_exceptions, system_people, system_rules, system_strict, tokens
 from governance.admin.once import answer, once
 from governance.admin.system_forms import ConnectionForm, PolicyForm, SystemForm, changes_of
 from governance.admin.system_lines import LABELS, lines, shown
@@ -35,11 +35,12 @@ from provisioning.models.shadow import Shadow
 _WORST_FIRST = (freshness.Word.NOT_MEASURED, freshness.Word.DIFFERS, freshness.Word.EQUAL)
 _RUNS = 5
 
-# The views of tokens, rules, exceptions and administrators are views of a system's page, and are addressed as such.
+# The views of tokens, rules, exceptions, administrators and strictness are views of a system's page, and are addressed as such.
 token, token_rotate, token_end = tokens.token, tokens.token_rotate, tokens.token_end
 rule_new, rule_end = system_rules.new, system_rules.end
 exception_new, exception_end = system_exceptions.new, system_exceptions.end
 administrator_new, administrator_end = system_people.new, system_people.end
+strictness = system_strict.strictness
 
 
 @page(Word.ROLL_READ)

@@ -14,12 +14,21 @@ from uuid import UUID
 from django.db import DatabaseError, DataError, IntegrityError
 
 from accounts.models.system import System
-from provisioning import catalogue_intake, group_intake, intake, shadows
+from provisioning import catalogue_intake, group_intake, intake, parking, shadows
 from provisioning.changes import ACTIVE, AccountChange, CatalogueChange, Coercion, GroupChange, Outcome
 from provisioning.models.shadow import Shadow
 from provisioning.scim.answers import Answer
-from provisioning.scim.dialects import coerce_resource
-from provisioning.scim.errors import ScimError, invalid_value, mutability, not_found, precondition_failed, uniqueness
+from provisioning.scim.dialects import strict
+from provisioning.scim.dialects.resource import coerce_resource
+from provisioning.scim.errors import (
+    ScimError,
+    Unresolved,
+    invalid_value,
+    mutability,
+    not_found,
+    precondition_failed,
+    uniqueness,
+)
 from provisioning.scim.metadata.schema import Family, ResourceType
 from provisioning.scim.parsing.change import account_change, catalogue_change, group_change
 from provisioning.scim.parsing.normal import Normal, check_immutable, keep_immutable, normalise
@@ -28,6 +37,7 @@ from provisioning.scim.patch.groups import apply_group
 from provisioning.scim.patch.operations import Patch, read_patch
 from provisioning.scim.patch.strangers import RULE as STRANGER
 from provisioning.scim.patch.strangers import without_strangers
+from provisioning.scim.patch.strictly import checked_patch
 from provisioning.scim.projection import Projection
 from provisioning.scim.resources import Around, gather, is_large, living, location, rendered, version
 from provisioning.scim.streams import Stream, members_digest
@@ -35,6 +45,8 @@ from provisioning.shadows import BadValue, Conflict, Immutable, Sender, Taken
 
 Change = AccountChange | GroupChange | CatalogueChange
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"', re.ASCII)
+# What says who is in a group and who is not, whatever was asked before.
+_WHOLE = frozenset({"replace", "remove_all"})
 _UNIQUE_VIOLATION = "23505"
 # Deadlock, serialization failure, lock timeout: nothing is wrong with the request, and it may be tried once more.
 _PASSING = frozenset({"40P01", "40001", "55P03"})
@@ -103,9 +115,13 @@ def replace(asked: Asked, body: Mapping[str, Any]) -> Done:
 
 def patch(asked: Asked, body: Mapping[str, Any]) -> Done:
     """PATCH (section 3.5.2): all operations or none. 204 for a large group, unless attributes are asked for."""
-    operations = read_patch(body, asked.resource_type)
+    is_strict = asked.sender.system.is_strict
+    with strict.naming(is_strict=is_strict):
+        operations = read_patch(body, asked.resource_type)
+    operations = checked_patch(operations, is_strict=is_strict)
     shadow = locked(asked)
     change, coercions = _patched(asked, shadow, operations)
+    strict.refuse(coercions, is_strict=is_strict)
     taken = _held_for(coercions, _take(asked, shadow, change))
     if asked.is_projected or not is_large(taken.shadow, system=asked.sender.system):
         return Done(answer=resource(asked, taken.shadow), taken=taken, coercions=coercions)
@@ -138,6 +154,8 @@ def end(asked: Asked) -> Done:
     """DELETE (section 3.6): 204, and 404 from now on."""
     shadow = locked(asked)
     taken = _DOORS[asked.resource_type.family].end(sender=asked.sender, shadow=shadow, at=asked.at)
+    if asked.resource_type.family == "group":
+        parking.settle(group=shadow, because="its system ended the group", at=asked.at)
     return Done(answer=Answer(status=204), taken=taken)
 
 
@@ -208,6 +226,7 @@ def _full(asked: Asked, body: Mapping[str, Any]) -> tuple[Normal, tuple[Coercion
     plain, coercions = coerce_resource(body, asked.resource_type)
     notes = list(coercions)
     normal = normalise(plain, asked.resource_type, notes)
+    strict.refuse(notes, is_strict=asked.sender.system.is_strict)
     return normal, tuple(notes)
 
 
@@ -222,7 +241,10 @@ def _change(asked: Asked, document: Mapping[str, Any], normal: Normal) -> Change
 
 def _take(asked: Asked, shadow: Shadow, change: Change) -> Taken:
     door = _DOORS[asked.resource_type.family]
-    return door.change(sender=asked.sender, shadow=shadow, change=change, at=asked.at)
+    taken = door.change(sender=asked.sender, shadow=shadow, change=change, at=asked.at)
+    if isinstance(change, GroupChange) and any(step.op in _WHOLE for step in change.member_steps):
+        parking.settle(group=shadow, because="its system stated the whole membership", at=asked.at)
+    return taken
 
 
 def unavailable() -> ScimError:
@@ -243,8 +265,10 @@ def translated(error: Exception) -> ScimError | None:
         case Immutable():
             return mutability(f"{error.attribute} can't be changed once it is set.")
         case BadValue():
-            record = f"{error.attribute} can't be taken."
-            return ScimError(400, "invalidValue", f"{error.attribute}: {error.detail}.", record=record)
+            parks = isinstance(error, parking.UnknownMembers)
+            record = f"{error.attribute}: {error.detail}." if parks else f"{error.attribute} can't be taken."
+            refused = Unresolved if parks else ScimError
+            return refused(400, "invalidValue", f"{error.attribute}: {error.detail}.", record=record)
         case DatabaseError():
             return _of_database(error)
         case _:

@@ -58,6 +58,27 @@ class ScimError(SCIMException):
         return self.body()
 
 
+class UnknownAttribute(ScimError):
+    """400 invalidPath: the path of a PATCH operation names no attribute of the resource."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            400,
+            "invalidPath",
+            f"There is no attribute {quoted(name)}.",
+            record="The path names no attribute of this resource.",
+        )
+
+
+class Unresolved(ScimError):
+    """400: a removal names members in a way that can't be resolved. It is parked for a person, and never widened."""
+
+    @classmethod
+    def by(cls, error: ScimError) -> "Unresolved":
+        """The same refusal, which is parked."""
+        return cls(error.status, error.scim_type, error.detail, record=error.record)
+
+
 def invalid_filter(detail: str, *, record: str | None = None) -> ScimError:
     """400: the filter is malformed, names an unknown attribute, or compares what cannot be compared."""
     return ScimError(400, "invalidFilter", detail, record=record)

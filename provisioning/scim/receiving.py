@@ -310,7 +310,7 @@ class Receiver(frame.SCIMView):
         if self.is_again:
             raise TryAgain
         if self.refused is not None:
-            attempt.refused(self.refused)
+            recording.refuse(attempt, self.refused, at=self.at)
         here(AFTER_EFFECT)
 
     def _earlier(self, attempt: Attempt) -> Exchange | None:

@@ -9,6 +9,7 @@ import hmac
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -18,12 +19,14 @@ from django.db import connection
 from audit.cause import current
 from audit.keys import uuid7
 from audit.redaction import MASK, redact
+from provisioning import parking
 from provisioning.changes import MEMBERS, NOTE, Coercion, Intent, Outcome
 from provisioning.models.exchange import Exchange, ExchangeKey
 from provisioning.models.shadow import Shadow
 from provisioning.scim.answers import Answer
 from provisioning.scim.authentication import Caller
-from provisioning.scim.errors import ScimError, invalid_value
+from provisioning.scim.errors import ScimError, Unresolved, invalid_value
+from provisioning.scim.metadata.catalogue import GROUP
 from provisioning.shadows import Taken
 
 MAX_ANSWER_BYTES = 1024 * 1024
@@ -72,6 +75,22 @@ class Attempt:
         """It was refused, and nothing of it took effect."""
         self.error = error.record[:ERROR_LENGTH]
         self.outcome, self.plan_id, self.notes = outcome, None, ()
+
+
+def refuse(attempt: Attempt, error: ScimError, *, at: datetime) -> None:
+    """It was refused. A removal of members that could not be read is parked: the finding stands beside its exchange."""
+    attempt.refused(error)
+    if not isinstance(error, Unresolved):
+        return
+    system = attempt.caller.system
+    group = Shadow.objects.filter(
+        pk=attempt.resource_id, system=system, resource_type=GROUP.name, ended_at__isnull=True
+    ).first()
+    if group is None:
+        return
+    attempt.about(group)
+    attempt.outcome, attempt.intent = Outcome.PARKED, Intent.MEMBER_REMOVE
+    parking.open_unresolved(system=system, group=group, exchange=attempt.id, because=attempt.error, at=at)
 
 
 def keyed_digest(*parts: str | bytes) -> str:

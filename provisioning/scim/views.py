@@ -15,14 +15,17 @@ from provisioning.models.exchange import Exchange
 from provisioning.models.shadow import Shadow
 from provisioning.scim import effects, recording
 from provisioning.scim.answers import Answer, refusal
+from provisioning.scim.dialects import strict
 from provisioning.scim.effects import Asked, Done
 from provisioning.scim.errors import forbidden, internal, invalid_filter, invalid_value, not_found
+from provisioning.scim.filters.strictly import check_filter
 from provisioning.scim.keeping import kept_patch, kept_resource
 from provisioning.scim.listing import Found, find
 from provisioning.scim.metadata import discovery
 from provisioning.scim.metadata.catalogue import GROUP, RESOURCE_TYPES, USER
 from provisioning.scim.metadata.schema import ResourceType
 from provisioning.scim.parsing.body import load
+from provisioning.scim.parsing.notes import Notes
 from provisioning.scim.projection import Listing, read_listings, read_projection, read_search
 from provisioning.scim.receiving import Receiver, path_id
 from provisioning.scim.recording import Attempt
@@ -39,6 +42,16 @@ _PROJECTING = frozenset({"attributes", "excludedattributes"})
 
 class ListReceiver(Receiver):
     """What has lists as answers."""
+
+    def listings(self, read: Callable[[Notes], tuple[Listing, ...]]) -> tuple[Listing, ...]:
+        """What is asked for; a strict connection asks without anything to be tolerated, and by simple filters."""
+        notes: Notes = []
+        asked = read(notes)
+        if self.caller.system.is_strict:
+            strict.refuse(notes, is_strict=True)
+            for node in [one.filter for one in asked if one.filter is not None]:
+                check_filter(node)
+        return asked
 
     def page(self, listings: Sequence[Listing]) -> Answer:
         """One page as a ListResponse (RFC 7644 section 3.4.2): one count, one page, whatever their size."""
@@ -187,7 +200,7 @@ class ResourceView(ListReceiver):
         return Answer(status=200, body=body, headers=headers)
 
     def _many(self) -> Answer:
-        return self.page(read_listings(self.query, (self.resource_type,)))
+        return self.page(self.listings(lambda notes: read_listings(self.query, (self.resource_type,), notes)))
 
 
 class UsersView(ResourceView, frame.UsersView):
@@ -217,7 +230,7 @@ class SearchReceiver(ListReceiver):
 
     def _search(self, request: HttpRequest) -> Answer:
         body = load(self.raw, content_type=request.headers.get("Content-Type"))
-        return self.page(read_search(body, self.resource_types))
+        return self.page(self.listings(lambda notes: read_search(body, self.resource_types, notes)))
 
 
 class UserSearchView(SearchReceiver, frame.UserSearchView):
@@ -269,7 +282,9 @@ class RootView(ListReceiver):
 
     def get(self, _request: HttpRequest) -> HttpResponse:
         """One page."""
-        return self.answering(lambda: self.page(read_listings(self.query, RESOURCE_TYPES)))
+        return self.answering(
+            lambda: self.page(self.listings(lambda notes: read_listings(self.query, RESOURCE_TYPES, notes)))
+        )
 
 
 class DiscoveryReceiver(Receiver):
@@ -294,7 +309,10 @@ class ServiceProviderConfigView(DiscoveryReceiver, frame.ServiceProviderConfigVi
 
     def get(self, _request: HttpRequest) -> HttpResponse:
         """What is supported."""
-        return self.discovered(lambda: discovery.service_provider_config_json(self.base, etag=True, sort=True))
+        is_strict = self.caller.system.is_strict
+        return self.discovered(
+            lambda: discovery.service_provider_config_json(self.base, etag=True, sort=True, is_strict=is_strict)
+        )
 
 
 class ResourceTypesView(DiscoveryReceiver, frame.ResourceTypesView):

@@ -136,6 +136,17 @@ def test_people_acknowledge_and_call_false_with_an_entry_that_names_the_account(
     assert written.entries() == ["finding.handled"] * 2
 
 
+def test_only_what_no_reading_shows_is_settled_by_a_person(because: Cause) -> None:
+    findings.open_or_raise([a_wrong(key="parked", kind=FindingKind.MEMBERS_UNRESOLVED), a_wrong(key="differs")], at=AT)
+    parked, differs = (Finding.objects.get(dedupe_key=key) for key in ("parked", "differs"))
+    settled = findings.settle(finding=parked, reason="put right", at=AT)
+    assert (settled.state, settled.resolved_at, settled.resolution) == ("resolved", AT, "put right")
+    with pytest.raises(findings.CantHandle, match="what was seen closes it"):
+        findings.settle(finding=differs, reason="put right", at=AT)
+    with pytest.raises(findings.CantHandle, match="the finding is resolved"):
+        findings.settle(finding=parked, reason="again", at=AT)
+
+
 def test_an_excepted_finding_is_still_the_same_finding(because: Cause) -> None:
     findings.open_or_raise([a_wrong()], at=AT)
     Finding.objects.update(state=FindingState.EXCEPTED)

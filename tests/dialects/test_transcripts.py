@@ -1,11 +1,14 @@
 """Recorded requests of identity providers: the status that they expect, and what is to be read afterwards.
 
-`transcripts.jsonl` has one request a line, with what must exist before it and what must be true after it. `{u1}` is the
-id of the first user that the setup makes, `{g1}` of the first group, `{x}` a word of this run.
+Each `*.jsonl` has one request a line, with what must exist before it (`setup`, where `before` are requests) and what must
+be true after it; `transcripts.jsonl` were recorded by others, the files of clients written from their public documents.
+`{u1}` is the id of the first user that the setup makes, `{g1}` of the first group, `{x}` a word of this run. `rules`
+are those of the dialect table by which it was read, as often as each was noted.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
 from pathlib import Path
@@ -14,7 +17,11 @@ from urllib.parse import quote
 
 import pytest
 
+from audit.scope import scope
+from provisioning import systems
+from provisioning.scim.dialects.rules import RULES
 from provisioning.scim.metadata.catalogue import ENTERPRISE_URN
+from tests.conftest import a_cause
 from tests.factories.scim import a_group, a_user
 
 if TYPE_CHECKING:
@@ -24,9 +31,13 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.dialect
 
-TRANSCRIPTS = [
-    json.loads(line) for line in Path(__file__).with_name("transcripts.jsonl").read_text("utf-8").splitlines()
-]
+FILES = {
+    path.stem: [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+    for path in sorted(Path(__file__).parent.glob("*.jsonl"))
+}
+TRANSCRIPTS = [one for found in FILES.values() for one in found]
+# What a strict connection refuses: all that was tolerated, alone in its request.
+TOLERATED = [one for one in TRANSCRIPTS if one.get("rules") and one["method"] != "GET"]
 MISSING = object()
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
@@ -112,7 +123,17 @@ def prepare(idp: Idp, setup: dict[str, Any]) -> dict[str, str]:
         names[f"g{number}"] = made["id"]
     for path in setup.get("delete", []):
         assert idp.delete(filled(path, names)).status == 204
+    for method, path, body in setup.get("before", []):
+        reply = idp.call(method, filled(path, names), filled(body, names))
+        assert reply.status in {200, 201, 204}, reply
     return names
+
+
+def send(idp: Idp, transcript: dict[str, Any], names: dict[str, str]) -> Reply:
+    """Send the request of a transcript."""
+    headers = {name.replace("-", "_"): value for name, value in transcript["headers"].items()}
+    path = address(filled(transcript["path"], names))
+    return idp.call(transcript["method"], path, filled(transcript["body"], names), **headers)
 
 
 def check(idp: Idp, reply: Reply, wanted: dict[str, Any], names: dict[str, str]) -> None:
@@ -129,18 +150,51 @@ def check(idp: Idp, reply: Reply, wanted: dict[str, Any], names: dict[str, str])
 @pytest.mark.parametrize("transcript", TRANSCRIPTS, ids=[one["id"] for one in TRANSCRIPTS])
 def test_a_recorded_request_is_answered_as_its_sender_expects(idp: Idp, transcript: dict[str, Any]) -> None:
     names = prepare(idp, transcript["setup"])
-    headers = {name.replace("-", "_"): value for name, value in transcript["headers"].items()}
-    reply = idp.call(
-        transcript["method"],
-        address(filled(transcript["path"], names)),
-        filled(transcript["body"], names),
-        **headers,
-    )
+    reply = send(idp, transcript, names)
     assert reply.status in transcript["expect_status"], reply
     for wanted in transcript["checks"]:
         check(idp, reply, wanted, names)
+    # A bulk notes what it tolerates on the exchange of each of its operations.
+    notes_rules = "rules" in transcript and transcript["method"] in {"POST", "PUT", "PATCH"}
+    if notes_rules and transcript["path"] != "/Bulk" and reply.status < 400:
+        noted = sorted(one["rule"] for one in idp.last().coercions if one["rule"] != "note")
+        assert sorted(set(noted)) == sorted(set(transcript["rules"]))
+
+
+@pytest.mark.parametrize("transcript", TOLERATED, ids=[one["id"] for one in TOLERATED])
+def test_a_strict_connection_refuses_what_a_tolerant_one_reads_and_changes_nothing(
+    idp: Idp, transcript: dict[str, Any]
+) -> None:
+    names = prepare(idp, transcript["setup"])
+    before = (idp.get("/Users").body, idp.get("/Groups").body)
+    with scope(tenant=idp.tenant.pk, cause=a_cause()):
+        systems.change_strictness(system=idp.system, is_strict=True, reason="CHG-1", at=dt.datetime.now(dt.UTC))
+    reply = send(idp, transcript, names)
+    assert (reply.status, idp.last().outcome) == (400, "rejected"), reply
+    assert reply["scimType"] in {"invalidSyntax", "invalidValue", "invalidPath", "invalidFilter", "noTarget"}
+    assert (idp.get("/Users").body, idp.get("/Groups").body) == before
 
 
 def test_all_recorded_requests_are_here() -> None:
-    assert len(TRANSCRIPTS) == 48
-    assert len({one["id"] for one in TRANSCRIPTS}) == 48
+    assert {name: len(found) for name, found in FILES.items()} == {
+        "authentik": 14,
+        "entra": 63,
+        "google": 6,
+        "jumpcloud": 10,
+        "keycloak": 13,
+        "okta": 28,
+        "onelogin": 8,
+        "ping": 6,
+        "removals": 23,
+        "sailpoint": 8,
+        "sentry": 13,
+        "slack": 7,
+        "transcripts": 48,
+        "wso2": 10,
+    }
+    assert len({one["id"] for one in TRANSCRIPTS}) == len(TRANSCRIPTS)
+
+
+def test_every_rule_of_the_dialects_is_proved_by_a_transcript_and_every_source_is_named() -> None:
+    assert {rule for one in TOLERATED for rule in one["rules"]} == set(RULES)
+    assert all(one["source"] and one["why"] for one in TRANSCRIPTS)

@@ -109,6 +109,24 @@ def test_a_policy_without_a_live_exception_says_that_it_has_no_effect(system):
     assert events() == before
 
 
+def test_it_is_made_strict_once_with_an_entry_and_whoever_does_counts_as_for_a_policy(tenant, someone):
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        system = make(tenant)
+    with scope(tenant=tenant.pk, cause=a_cause(identity_id=someone)):
+        assert not system.is_strict
+        assert systems.change_strictness(system=system, is_strict=True, reason="CHG-1", at=AT).is_strict
+        said = JournalEntry.objects.order_by("id").last().sentence
+        assert said.endswith("Okta: now strict: what is not plain SCIM is refused. CHG-1")
+        before = events()
+        systems.change_strictness(system=system, is_strict=True, reason="again", at=AT)
+        assert events() == before
+        assert system.history.count() == 2
+        assert someone in systems.requesters(system=system, at=AT + HOUR)
+        systems.end_system(system=system, reason="replaced", at=AT)
+        with pytest.raises(BadSystem, match="has ended"):
+            systems.change_strictness(system=system, is_strict=False, reason="x", at=AT)
+
+
 def test_an_ended_system_takes_no_other_policy_and_nobody_administers_it_from_then_on(system, someone):
     systems.add_administrator(system=system, identity=someone, at=AT)
     systems.end_system(system=system, reason="replaced", at=AT)

@@ -100,9 +100,17 @@ def _assignable(several: str) -> dict[str, bool]:
 
 
 def service_provider_config_json(
-    base_url: str, *, etag: bool = False, sort: bool = False, documentation_url: str | None = None
+    base_url: str,
+    *,
+    etag: bool = False,
+    sort: bool = False,
+    documentation_url: str | None = None,
+    is_strict: bool = False,
 ) -> dict[str, Any]:
-    """GET /ServiceProviderConfig: what is supported, with every member that strict clients read."""
+    """GET /ServiceProviderConfig: what is supported, with every member that strict clients read.
+
+    Only a strict connection conforms to draft-zollner-scim-interop-profile-02 (section 4): the others tolerate more.
+    """
     body: dict[str, Any] = {
         "schemas": [SERVICE_PROVIDER_CONFIG_URN],
         "patch": {"supported": True},
@@ -132,6 +140,7 @@ def service_provider_config_json(
                 "primary": True,
             }
         ],
+        "interopProfileConformant": is_strict,
         "meta": {
             "resourceType": "ServiceProviderConfig",
             "location": f"{base_url.rstrip('/')}/ServiceProviderConfig",

@@ -133,6 +133,7 @@ SERVICE_PROVIDER_CONFIG_SCHEMA = _schema(
             flag("primary", "Whether it is the preferred one."),
         ),
     ),
+    flag("interopProfileConformant", "Whether this connection follows draft-zollner-scim-interop-profile."),
 )
 
 RESOURCE_TYPE_SCHEMA = _schema(

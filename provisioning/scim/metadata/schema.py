@@ -220,7 +220,8 @@ class ResourceType:
         for urn, extension in self._urns:
             if lower == urn:
                 return Ref(extension=extension) if extension else None
-            if lower.startswith(f"{urn}:"):
+            # With a dot after the URN, older provisioning jobs of Entra name attributes of extensions.
+            if lower.startswith((f"{urn}:", f"{urn}.")):
                 return self._within(text[len(urn) + 1 :], extension)
         return self._unprefixed(text)
 

@@ -12,6 +12,9 @@ from provisioning.scim.parsing.members import read_member_ids
 from provisioning.scim.parsing.notes import Notes, note
 from provisioning.scim.parsing.values import by_name, is_blank, read_value
 
+# Older provisioning jobs of Entra name this schema alone when they create a group.
+_ADSCIM = "http://schemas.microsoft.com/2006/11/resourcemanagement/adscim"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Normal:
@@ -100,10 +103,15 @@ def _check_schemas(value: Any, resource_type: ResourceType, notes: Notes) -> Non
     if is_blank(value):
         note(notes, "schemas_missing", at="schemas", sent="nothing", read_as=resource_type.schema.id)
         return
+    if isinstance(value, str):
+        note(notes, "schemas_text", at="schemas", sent="a text", read_as="a list of one")
+        value = [value]
     if not isinstance(value, list) or not all(isinstance(urn, str) for urn in value):
         raise invalid_syntax("schemas must be a list of URNs.")
     if not any(resource_type.is_core_urn(urn) for urn in value):
-        raise invalid_syntax(f"schemas must have {resource_type.schema.id}.")
+        if not any(urn.lower().startswith(_ADSCIM) for urn in value):
+            raise invalid_syntax(f"schemas must have {resource_type.schema.id}.")
+        note(notes, "schemas_missing", at="schemas", sent="another schema alone", read_as=resource_type.schema.id)
     for urn in value:
         if not resource_type.is_core_urn(urn) and resource_type.extension(urn) is None:
             note(notes, "unknown_schema", at="schemas", sent=urn, read_as="ignored")

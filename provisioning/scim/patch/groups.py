@@ -1,6 +1,7 @@
 """PATCH of a group: operations on members become steps; the rest is applied to the document.
 
-Members are never read: an operation that does not itself say which ones it means is refused, and never widened.
+Members are never read: an operation that does not itself say which ones it means is refused, and never widened; a
+removal that is refused so is parked for a person.
 """
 
 from collections.abc import Iterable, Mapping
@@ -16,6 +17,7 @@ from provisioning.scim.parsing.members import read_id, read_member_ids
 from provisioning.scim.parsing.notes import Notes, note
 from provisioning.scim.patch.engine import apply
 from provisioning.scim.patch.operations import Operation, Patch
+from provisioning.scim.patch.parking import removal_parks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,8 @@ def group_steps(
     steps: list[tuple[MemberOp, dict[UUID, None]]] = []
     for operation in operations:
         if _is_on_members(operation):
-            _append(steps, _step(operation, taken))
+            with removal_parks(operation.op, MEMBERS, GROUP):
+                _append(steps, _step(operation, taken))
         else:
             others.append(operation)
     return tuple(others), tuple(MemberStep(op=op, values=tuple(values)) for op, values in steps)
@@ -64,8 +67,8 @@ def _is_on_members(operation: Operation) -> bool:
 
 
 def _append(steps: list[tuple[MemberOp, dict[UUID, None]]], step: MemberStep) -> None:
-    """Hundreds of one-member operations become one step. An add or remove of nobody is none."""
-    if step.op in {"add", "remove"} and not step.values:
+    """Hundreds of one-member operations become one step. An add of nobody is none."""
+    if step.op == "add" and not step.values:
         return
     if steps and steps[-1][0] == step.op and step.op in {"add", "remove"}:
         steps[-1][1].update(dict.fromkeys(step.values))
@@ -93,8 +96,8 @@ def _step(operation: Operation, notes: Notes) -> MemberStep:
 def _removal(operation: Operation, notes: Notes) -> MemberStep:
     if not operation.has_value:
         return MemberStep(op="remove_all")
-    if operation.value is None:
-        # Null is "nobody" from some clients and "everybody" from others.
+    if operation.value in (None, []):
+        # Null and an empty list are "nobody" from some clients and "everybody" from others.
         raise invalid_value("List the members to remove, or leave the value out to remove all of them.")
     note(notes, "remove_by_value", at=MEMBERS, sent="a remove with a value", read_as="only the listed members")
     return MemberStep(op="remove", values=read_member_ids(operation.value))

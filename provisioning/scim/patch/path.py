@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from provisioning.scim.errors import ScimError, invalid_path, quoted
+from provisioning.scim.errors import ScimError, UnknownAttribute, invalid_path
 from provisioning.scim.filters.grammar import Parser
 from provisioning.scim.filters.nodes import Node
 from provisioning.scim.metadata.schema import Attribute, Ref, ResourceType
@@ -35,17 +35,15 @@ def parse_path(text: str, resource_type: ResourceType, notes: Notes | None = Non
     stripped = text.strip()
     whole = resource_type.resolve(stripped)
     if whole is not None:
-        _note_unprefixed(stripped, whole, taken)
+        _note_name(stripped, whole, taken)
         return PatchPath(ref=whole, sub=whole.sub)
     if "[" not in stripped:
-        raise invalid_path(
-            f"There is no attribute {quoted(stripped)}.", record="The path names no attribute of this resource."
-        )
+        raise UnknownAttribute(stripped)
     try:
         path = _value_path(stripped, resource_type, taken)
     except ScimError as error:
         raise invalid_path(f"The path is wrong. {error.detail}", record=f"The path is wrong. {error.record}") from None
-    _note_unprefixed(stripped, path.ref, taken)
+    _note_name(stripped, path.ref, taken)
     return path
 
 
@@ -58,6 +56,15 @@ def _value_path(text: str, resource_type: ResourceType, notes: Notes) -> PatchPa
     return PatchPath(ref=ref, value_filter=inner, sub=sub.sub if sub else None)
 
 
-def _note_unprefixed(text: str, ref: Ref, notes: Notes) -> None:
-    if ref.extension is not None and ":" not in text.partition("[")[0]:
-        note(notes, "unprefixed", at=ref.path, sent=text.partition("[")[0], read_as=ref.path)
+def _note_name(text: str, ref: Ref, notes: Notes) -> None:
+    """Write down an attribute of an extension that is named without its URN, or with a dot after it."""
+    name = text.partition("[")[0].strip()
+    if ref.extension is not None and ":" not in name:
+        note(notes, "unprefixed", at=ref.path, sent=name, read_as=ref.path)
+    elif ":" in name and ref.attribute is not None and not _has_colon_before(name, ref):
+        note(notes, "dot_after_urn", at=ref.path, sent=name, read_as=ref.path)
+
+
+def _has_colon_before(name: str, ref: Ref) -> bool:
+    last = name.rpartition(":")[2].partition(".")[0]
+    return ref.attribute is not None and last.lower() == ref.attribute.name.lower()

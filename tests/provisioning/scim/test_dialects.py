@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import provisioning.scim
-from provisioning.scim.dialects import RULES, coerce_resource
+from provisioning.scim.dialects.resource import coerce_resource
+from provisioning.scim.dialects.rules import RULES
 from provisioning.scim.errors import ScimError
 from provisioning.scim.metadata.catalogue import ENTERPRISE_URN, GROUP, GROUP_URN, NHI_URN, USER, USER_URN
 from provisioning.scim.parsing.normal import normalise
@@ -56,7 +57,7 @@ def test_one_address_as_an_object_is_a_list_of_one() -> None:
         (ONE, {"value": ONE}, ["bare_reference"]),
         ([{"value": ONE}], {"value": ONE}, ["list_for_object"]),
         ("", None, ["empty_reference"]),
-        ({"value": ""}, None, ["empty_reference"]),
+        ({"value": ""}, None, ["blank_text", "empty_reference"]),
         ({"value": " "}, None, ["blank_text", "empty_reference"]),
         ([], None, ["list_for_object"]),
         (None, None, []),
@@ -93,7 +94,47 @@ def test_a_text_that_happens_to_look_like_json_stays_a_text() -> None:
 def test_blank_texts_are_unassigned_but_a_required_one_is_left_to_be_refused() -> None:
     plain, notes = coerced(userName=" ", title=" ", nickName="", name={"familyName": " ", "givenName": "A"})
     assert plain == {"userName": " ", "title": None, "nickName": None, "name": {"familyName": None, "givenName": "A"}}
-    assert [(rule, at) for rule, at, *_ in notes] == [("blank_text", "title"), ("blank_text", "name.familyName")]
+    assert [(rule, at, sent) for rule, at, sent, _ in notes] == [
+        ("blank_text", "title", " "), ("blank_text", "nickName", '""'), ("blank_text", "name.familyName", " "),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("sent", ["a@b", ["a@b"]])
+def test_texts_where_objects_belong_are_their_values_and_are_not_repeated(sent: Any) -> None:
+    plain, notes = coerced(emails=sent)
+    assert plain == {"emails": [{"value": "a@b"}]}
+    assert notes == [("bare_value", "emails", "a text", "an object with that value")]
+    assert coerced(emails="") == ({"emails": [None]}, [("blank_text", "emails", '""', "unassigned")])
+    assert coerced(addresses="Main Street") == ({"addresses": "Main Street"}, [])
+
+
+@pytest.mark.parametrize(
+    ("sent", "read", "rules"),
+    [
+        ({"value": "T"}, "T", ["value_object"]),
+        ([{"$ref": None, "value": "T"}], "T", ["list_for_object", "value_object"]),
+        ({"Value": "T", "display": "x"}, "T", ["value_object"]),
+        ({"value": "T", "VALUE": "U"}, {"value": "T", "VALUE": "U"}, []),
+        ({"value": "T", "more": 1}, {"value": "T", "more": 1}, []),
+        ({"value": {"value": "T"}}, {"value": {"value": "T"}}, []),
+        ({"value": None}, {"value": None}, []),
+        ({}, {}, []),
+    ],
+)
+def test_a_plain_value_in_an_object_is_taken_out_where_nothing_else_is_said(
+    sent: Any, read: Any, rules: list[str]
+) -> None:
+    plain, notes = coerced(title=sent)
+    assert plain == {"title": read}
+    assert [rule for rule, *_ in notes] == rules
+    assert all(one != "T" for _, _, one, _ in notes)
+
+
+def test_what_stands_under_the_urn_of_the_core_schema_stands_beside_it() -> None:
+    plain, notes = coerced(**{USER_URN: {"title": "T", "active": "False"}, "userName": "a"})
+    assert plain == {"title": "T", "active": False, "userName": "a"}
+    assert [rule for rule, *_ in notes] == ["core_urn_object", "boolean_text"]
+    assert coerced(**{USER_URN: "x"}) == ({USER_URN: "x"}, [])
 
 
 def test_paths_as_names_are_put_where_they_belong() -> None:
@@ -130,6 +171,32 @@ def test_schemas_inside_of_an_extension_are_ignored() -> None:
 def test_unknown_names_and_passwords_are_left_alone() -> None:
     sent = {"foo": " ", "department": "x", "password": " ", "urn:x:y": "True", "foo.bar": 1, "schemas": [USER_URN]}
     assert coerced(**sent) == (sent, [])
+
+
+@pytest.mark.parametrize(
+    ("sent", "read", "rules"),
+    [
+        ("Bob", [{"value": "Bob"}], {"bare_reference"}),
+        (
+            [ONE, {"value": "2", "userName": "x"}],
+            [{"value": ONE}, {"value": "2"}],
+            {"bare_reference", "label_in_member"},
+        ),
+        ([{"$ref": "../Users/7?x=1"}], [{"$ref": "../Users/7?x=1"}], set()),
+        ([{"$ref": "../Users/7"}], [{"$ref": "../Users/7", "value": "7"}], {"ref_for_value"}),
+        ([{"$ref": "/"}], [{"$ref": "/"}], set()),
+        (['{"value": "7"}', "{"], [{"value": "7"}, {"value": "{"}], {"json_text", "bare_reference"}),
+        ([{"value": "7", "operation": "delete"}], [{"value": "7", "operation": "delete"}], set()),
+        ([None, 7, []], [None, 7, []], set()),
+        (7, 7, set()),
+        ([], [], set()),
+    ],
+)
+def test_members_in_all_forms_are_ids_or_stay_as_they_are(sent: Any, read: Any, rules: set[str]) -> None:
+    plain, notes = coerce_resource({"members": sent}, GROUP)
+    assert plain == {"members": read}
+    assert {one.rule for one in notes} == rules
+    assert len(notes) == len(rules)
 
 
 def test_members_are_left_to_the_reader_of_members() -> None:
@@ -176,8 +243,9 @@ def test_every_rule_that_is_noted_is_described_and_every_described_rule_is_noted
     room = Path(provisioning.scim.__file__).parent
     text = "\n".join(path.read_text() for path in room.rglob("*.py"))
     literal = set(re.findall(r'note\(\s*(?:self\.)?(?:notes|_?taken),\s*"(\w+)"', text))
-    chosen = {"bare_reference", "empty_reference"}
+    chosen = {"bare_reference", "empty_reference", "label_in_member", "ref_for_value"}
     assert literal | chosen == set(RULES)
     for name, rule in RULES.items():
         assert rule.name == name
         assert all((rule.clients, rule.sent, rule.read_as))
+        assert rule.scim_type in {"invalidSyntax", "invalidValue", "invalidPath", "invalidFilter", "noTarget"}

@@ -112,12 +112,22 @@ def test_the_schema_uri_of_entra_is_ignored_with_a_note() -> None:
     ]
 
 
+def test_the_schema_uri_of_older_entra_jobs_may_stand_alone_and_one_schema_may_be_a_text() -> None:
+    notes: Notes = []
+    adscim = "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/Group"
+    assert normalise({"schemas": [adscim], "displayName": "g"}, GROUP, notes).document == {"displayName": "g"}
+    assert [one.rule for one in notes] == ["schemas_missing", "unknown_schema"]
+    notes.clear()
+    assert normalise({"schemas": USER_URN, "userName": "a"}, USER, notes).document == {"userName": "a"}
+    assert [one.rule for one in notes] == ["schemas_text"]
+
+
 def test_missing_schemas_are_tolerated_with_a_note_and_wrong_ones_are_not() -> None:
     notes: Notes = []
     assert normalise({"userName": "alice"}, USER, notes).document == {"userName": "alice"}
     assert [one.rule for one in notes] == ["schemas_missing"]
     assert refused({"schemas": [GROUP_URN], "userName": "a"}) == ("invalidSyntax", f"schemas must have {USER_URN}.")
-    assert refused({"schemas": USER_URN, "userName": "a"})[0] == "invalidSyntax"
+    assert refused({"schemas": GROUP_URN, "userName": "a"})[0] == "invalidSyntax"
     assert refused({"schemas": [1], "userName": "a"})[0] == "invalidSyntax"
 
 

@@ -1,65 +1,19 @@
-"""The tolerance layer: what identity providers really send becomes plain SCIM here, and each departure is noted.
-
-The rules are named data (`RULES`), shown on the exchange and in the documentation; a strict connection can refuse a
-request by the names in its coercions. What is not understood is left as it is, so that `parsing` or `patch` refuses
-it with a precise error: nothing is guessed.
-"""
+"""Bodies of POST and PUT, and every value of a PATCH, as plain SCIM."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from provisioning.changes import MEMBERS, Coercion
-from provisioning.scim.errors import ScimError, invalid_value
+from provisioning.scim.dialects.members import coerce_members
+from provisioning.scim.dialects.texts import from_json_text
+from provisioning.scim.errors import invalid_value
 from provisioning.scim.metadata.schema import Attribute, Ref, ResourceType, Schema
-from provisioning.scim.parsing.body import load_text
 from provisioning.scim.parsing.notes import Notes, note, shown
 from provisioning.scim.parsing.others import in_our_words
 from provisioning.scim.parsing.values import BOOLEAN_TEXTS
 
-
-@dataclass(frozen=True, kw_only=True)
-class Rule:
-    """One quirk: who sends it, what it looks like, how it is read."""
-
-    name: str
-    clients: str
-    sent: str
-    read_as: str
-
-
-RULES = {
-    rule.name: rule
-    for rule in (
-        Rule(name="op_case", clients="Entra", sent='"op": "Replace"', read_as="replace"),
-        Rule(name="boolean_text", clients="Entra, Keycloak", sent='"active": "False"', read_as="false"),
-        Rule(name="boolean_in_filter", clients="Entra", sent='roles[primary eq "True"]', read_as="primary eq true"),
-        Rule(name="object_for_list", clients="OneLogin", sent='"emails": {…}', read_as="a list of that one"),
-        Rule(name="list_for_object", clients="Entra", sent='"manager": [{…}]', read_as="that one object"),
-        Rule(name="bare_reference", clients="Entra", sent='"manager": "<id>"', read_as='{"value": "<id>"}'),
-        Rule(name="empty_reference", clients="Entra", sent='"manager": "" or {"value": ""}', read_as="unassigned"),
-        Rule(name="json_text", clients="scim-for-keycloak", sent='"value": "{…}"', read_as="the object in the text"),
-        Rule(name="blank_text", clients="authentik, JumpCloud", sent='"familyName": " "', read_as="unassigned"),
-        Rule(name="unknown_schema", clients="Entra", sent="the ADSCIM URI in schemas", read_as="ignored"),
-        Rule(name="schemas_missing", clients="Okta", sent="no schemas", read_as="the schema of the endpoint"),
-        Rule(name="schemas_in_value", clients="scim2-client", sent='"urn:…:User": {"schemas": …}', read_as="ignored"),
-        Rule(name="other_schema", clients="Okta", sent="urn:okta:…:Role", read_as="urn:ietf:…:Role"),
-        Rule(name="other_name", clients="Okta", sent='"displayName": … of a Role', read_as="display"),
-        Rule(name="no_path", clients="Okta, Entra", sent='"value": {"name.givenName": …}', read_as="a path for each"),
-        Rule(name="dotted_name", clients="Okta, Entra", sent='"urn:…:User:department": …', read_as="the attribute"),
-        Rule(name="read_only_in_value", clients="Okta", sent='"value": {"id": …}', read_as="ignored"),
-        Rule(name="unprefixed", clients="Entra", sent='"path": "manager"', read_as="urn:…:enterprise:2.0:User:manager"),
-        Rule(name="remove_by_value", clients="Entra, JumpCloud", sent="remove with a value list", read_as="only those"),
-        Rule(name="create_from_filter", clients="Entra", sent='emails[type eq "work"].value', read_as="a new value"),
-        Rule(
-            name="unknown_member", clients="scripts", sent='add "members": [{"value": "ada"}]', read_as="left out, held"
-        ),
-        Rule(name="null_members", clients="JumpCloud", sent='"members": null', read_as="not said"),
-        Rule(name="password_dropped", clients="Okta, Entra", sent='"password": …', read_as="dropped"),
-    )
-}
-
-_OBJECTS = "{["
+# What may stand beside a single value that is sent as an object, without saying anything.
+_BESIDE_VALUE = frozenset({"value", "$ref", "display", "type", "primary"})
 
 
 def coerce_resource(
@@ -73,7 +27,9 @@ def coerce_resource(
     plain: dict[str, Any] = {}
     document = in_our_words(document, resource_type, notes)
     # What has a path as its name goes last, so that it is put beside what stands there under its own name.
-    for name, value in sorted(document.items(), key=lambda item: _is_path(item[0], resource_type)):
+    for name, value in sorted(
+        _opened(document, resource_type, notes), key=lambda item: _is_path(item[0], resource_type)
+    ):
         ref = resource_type.resolve(name)
         extension = resource_type.extension(name)
         if extension is not None:
@@ -89,9 +45,26 @@ def coerce_resource(
     return plain, tuple(notes)
 
 
+def _opened(document: Mapping[str, Any], resource_type: ResourceType, notes: Notes) -> list[tuple[str, Any]]:
+    """The names and values of a body; what stands under the URN of the core schema as if it stood beside it."""
+    found: list[tuple[str, Any]] = []
+    for name, value in document.items():
+        inside = core_content(name, value, resource_type, notes)
+        found.extend(inside.items() if inside is not None else [(name, value)])
+    return found
+
+
+def core_content(name: str, value: Any, resource_type: ResourceType, notes: Notes) -> dict[str, Any] | None:
+    """What an object under the URN of the core schema holds; None if it is none. See the rule `core_urn_object`."""
+    if not resource_type.is_core_urn(name) or not isinstance(value, dict):
+        return None
+    note(notes, "core_urn_object", at="schemas", sent=resource_type.schema.id, read_as="its content")
+    return value
+
+
 def coerce_extension(schema: Schema, value: Any, notes: Notes) -> Any:
     """The object of an extension with each of its attributes coerced."""
-    value = _from_json_text(value, at=schema.id, notes=notes)
+    value = from_json_text(value, at=schema.id, notes=notes)
     if not isinstance(value, dict):
         return value
     coerced: dict[str, Any] = {}
@@ -125,25 +98,42 @@ def _coerce_simple(attribute: Attribute, value: Any, *, at: str, notes: Notes) -
     if isinstance(value, list) and len(value) == 1:
         note(notes, "list_for_object", at=at, sent=shown(value), read_as="its only value")
         value = value[0]
+    if isinstance(value, dict) and _is_value_alone(value):
+        note(notes, "value_object", at=at, sent=shown(value), read_as="its value")
+        value = next(inner for name, inner in value.items() if name.lower() == "value")
     if not isinstance(value, str):
         return value
     if attribute.kind == "boolean" and value in BOOLEAN_TEXTS:
         note(notes, "boolean_text", at=at, sent=value, read_as=shown(BOOLEAN_TEXTS[value]))
         return BOOLEAN_TEXTS[value]
-    if not value.strip() and not attribute.required:
-        if value:
-            note(notes, "blank_text", at=at, sent=value, read_as="unassigned")
-        return None
-    return value
+    return _unless_blank(attribute, value, at=at, notes=notes)
+
+
+def _is_value_alone(value: Mapping[str, Any]) -> bool:
+    """Whether an object says nothing but a single value that is no object itself."""
+    names = [name.lower() for name in value]
+    inner = next((inner for name, inner in value.items() if name.lower() == "value"), None)
+    return len(set(names)) == len(names) and _BESIDE_VALUE.issuperset(names) and isinstance(inner, str | bool | int)
+
+
+def _unless_blank(attribute: Attribute, value: str, *, at: str, notes: Notes) -> str | None:
+    if value.strip() or attribute.required:
+        return value
+    note(notes, "blank_text", at=at, sent=value or '""', read_as="unassigned")
+    return None
 
 
 def _coerce_complex(attribute: Attribute, value: Any, *, at: str, notes: Notes, one: bool) -> Any:
-    value = _from_json_text(value, at=at, notes=notes)
+    value = from_json_text(value, at=at, notes=notes)
     if attribute.multi_valued and not one:
         if isinstance(value, dict):
             note(notes, "object_for_list", at=at, sent=shown(value), read_as="a list of one")
             value = [value]
-        if not isinstance(value, list) or attribute.name == MEMBERS:
+        if attribute.name == MEMBERS:
+            return coerce_members(value, at=at, notes=notes)
+        if isinstance(value, str) and attribute.sub("value") is not None:
+            value = [value]
+        if not isinstance(value, list):
             return value
         return [_coerce_item(attribute, item, at=at, notes=notes) for item in value]
     if isinstance(value, list) and len(value) <= 1:
@@ -154,12 +144,14 @@ def _coerce_complex(attribute: Attribute, value: Any, *, at: str, notes: Notes, 
 
 def _coerce_item(attribute: Attribute, value: Any, *, at: str, notes: Notes) -> Any:
     """One complex value. Attributes that lead to a resource have a `$ref`: only their ids are ever sent bare."""
-    value = _from_json_text(value, at=at, notes=notes)
+    value = from_json_text(value, at=at, notes=notes)
     refers = attribute.sub("$ref") is not None
     if isinstance(value, str) and refers:
         rule = "bare_reference" if value.strip() else "empty_reference"
         note(notes, rule, at=at, sent=value, read_as="the value of the reference" if value.strip() else "unassigned")
         return {"value": value} if value.strip() else None
+    if isinstance(value, str) and attribute.multi_valued and attribute.sub("value") is not None:
+        return _bare_value(attribute, value, at=at, notes=notes)
     if not isinstance(value, dict):
         return value
     coerced = {
@@ -172,23 +164,12 @@ def _coerce_item(attribute: Attribute, value: Any, *, at: str, notes: Notes) -> 
     return coerced
 
 
-def _from_json_text(value: Any, *, at: str, notes: Notes) -> Any:
-    """The object or list that a text holds, if it does; otherwise the value itself."""
-    if not isinstance(value, str) or value.strip()[:1] not in tuple(_OBJECTS):
-        return value
-    try:
-        found = load_text(f'{{"value": {value}}}')
-    except ScimError:
-        return value
-    if found.keys() != {"value"}:
-        return value
-    note(notes, "json_text", at=at, sent="JSON in a text", read_as=shown(found["value"]))
-    return found["value"]
-
-
-def read_json_text(value: Any, *, notes: Notes) -> Any:
-    """The object in a text, for a PATCH value without a path; see the rule `json_text`."""
-    return _from_json_text(value, at="value", notes=notes)
+def _bare_value(attribute: Attribute, value: str, *, at: str, notes: Notes) -> dict[str, Any] | None:
+    # What stands where an object belongs may be anything: it is not repeated.
+    if _unless_blank(attribute, value, at=at, notes=notes) is None:
+        return None
+    note(notes, "bare_value", at=at, sent="a text", read_as="an object with that value")
+    return {"value": value}
 
 
 def _put(plain: dict[str, Any], ref: Ref, value: Any, *, notes: Notes) -> None:
