@@ -2,10 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import BooleanField, F, Func, QuerySet
 
+from accounts.models.system import System
+from provisioning import seen
 from provisioning.changes import NOTE
 from provisioning.models.exchange import Exchange
 from provisioning.scim.dialects import RULES
@@ -52,3 +55,25 @@ class _IsCoerced(Func):
 def coerced(rows: QuerySet[Exchange]) -> QuerySet[Exchange]:
     """Those in which something was tolerated."""
     return rows.alias(is_coerced=_IsCoerced(F("coercions"))).filter(is_coerced=True)
+
+
+@dataclass(frozen=True)
+class RuleSeen:
+    """One rule that a client needs: what it sends, how that is read, who else does, how often and when last."""
+
+    rule: str
+    sent: str
+    read_as: str
+    clients: str
+    count: int
+    last_at: datetime
+
+
+def rules_seen(system: System) -> list[RuleSeen]:
+    """The rules among its last exchanges, most used first; one that is no more keeps its name. One query."""
+    found = []
+    for rule, count, last_at in seen.coercions_seen(system):
+        known = RULES.get(rule)
+        sent, read_as, clients = (known.sent, known.read_as, known.clients) if known else (rule, "", "")
+        found.append(RuleSeen(rule, sent, read_as, clients, count, last_at))
+    return found

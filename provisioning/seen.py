@@ -1,0 +1,153 @@
+"""What arrived from one system, by kind: the newest requests of each, and what was tolerated in the last ones.
+
+It reads the ledger alone, and never more of it than was asked for: each kind is one step into an index, however many
+exchanges there are. Who writes the ledger is `provisioning.scim`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+from uuid import UUID
+
+from django.db import connection
+
+from accounts.models.system import System
+from audit.keys import uuid7_floor
+from provisioning.changes import Intent
+
+USER, GROUP = "User", "Group"
+# Of a refused request the ledger has no intent: it is read off what was kept of the body.
+_KINDS = tuple(
+    (kind, intent.value)
+    for kind, intents in (
+        (USER, (Intent.CREATE, Intent.UPDATE, Intent.DISABLE, Intent.ENABLE, Intent.DELETE, Intent.UNKNOWN)),
+        (
+            GROUP,
+            (
+                Intent.CREATE, Intent.UPDATE, Intent.MEMBER_ADD, Intent.MEMBER_REMOVE, Intent.MEMBER_REPLACE,
+                Intent.DELETE, Intent.UNKNOWN,
+            ),
+        ),
+    )
+    for intent in intents
+)  # fmt: skip
+_FALSE = ("false", "0")
+# Coercions are counted in so many of the last exchanges.
+LOOKED_AT = 1_000
+
+_ARRIVALS = """
+SELECT e.id, e.at, e.method, e.path, e.status, e.resource_type, e.resource_id, e.resource_label, e.intent, e.outcome,
+       e.error, e.coercions, e.plan_id, e.asked_name, e.asked_active, e.asked_members
+FROM unnest(%(types)s::text[], %(intents)s::text[]) AS k(resource_type, intent)
+CROSS JOIN LATERAL (
+  SELECT x.*,
+    CASE WHEN x.intent = 'unknown' THEN coalesce(x.request ->> 'userName', x.request ->> 'displayName', '') ELSE '' END
+      AS asked_name,
+    CASE WHEN x.intent = 'unknown' THEN coalesce(
+      x.request ->> 'active',
+      jsonb_path_query_first(x.request, '$.Operations[*] ? (@.path like_regex "^active$" flag "i").value') #>> '{}',
+      jsonb_path_query_first(x.request, '$.Operations[*].value.active') #>> '{}', '') ELSE '' END AS asked_active,
+    CASE WHEN x.resource_type = 'Group' AND x.intent IN ('unknown', 'create') THEN coalesce(
+      jsonb_path_query_first(x.request, '$.Operations[*] ? (@.path like_regex "^members" flag "i").op') #>> '{}',
+      CASE WHEN jsonb_path_exists(x.request, '$.members[0]') THEN 'replace' END, '') ELSE '' END AS asked_members
+  FROM provisioning_exchange x
+  WHERE x.system_id = %(system)s AND x.resource_type = k.resource_type AND x.intent = k.intent AND x.id >= %(since)s
+  ORDER BY x.id DESC LIMIT %(each)s
+) e
+ORDER BY e.id DESC
+"""
+
+_COERCIONS = """
+SELECT one ->> 'rule', count(DISTINCT e.id), max(e.at)
+FROM (SELECT id, at, coercions FROM provisioning_exchange WHERE system_id = %s ORDER BY id DESC LIMIT %s) e
+CROSS JOIN LATERAL jsonb_array_elements(e.coercions) one
+WHERE one ->> 'rule' NOT IN ('', 'note')
+GROUP BY 1 ORDER BY 2 DESC, 1
+"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """One request that could change something, without its bodies.
+
+    `asked_…` is what the body of a refused one asked for, as far as it was kept: whose, `active` as sent, and which
+    operation on members.
+    """
+
+    id: UUID
+    at: datetime
+    method: str
+    path: str
+    status: int
+    resource_type: str
+    resource_id: UUID | None
+    label: str
+    intent: Intent
+    outcome: str
+    error: str = ""
+    coercions: tuple[Mapping[str, str], ...] = field(default=(), repr=False)
+    plan_id: UUID | None = None
+    asked_name: str = ""
+    asked_active: str = ""
+    asked_members: str = ""
+
+    @cached_property
+    def wanted(self) -> Intent:
+        """Its intent; of one that was refused before that could be computed, what its method and body ask for."""
+        if self.intent != Intent.UNKNOWN:
+            return self.intent
+        if self.method in {"POST", "DELETE"}:
+            return Intent.CREATE if self.method == "POST" else Intent.DELETE
+        if self.resource_type == GROUP:
+            found = {"add": Intent.MEMBER_ADD, "remove": Intent.MEMBER_REMOVE, "replace": Intent.MEMBER_REPLACE}
+            return found.get(self.asked_members.lower(), Intent.UPDATE)
+        if not self.asked_active:
+            return Intent.UPDATE
+        return Intent.DISABLE if self.asked_active.lower() in _FALSE else Intent.ENABLE
+
+    @property
+    def has_members(self) -> bool:
+        """Whether a group was made with members in it."""
+        return self.intent == Intent.CREATE and bool(self.asked_members)
+
+
+def since_key(since: datetime | None) -> UUID:
+    """The smallest key of what came since then."""
+    return uuid7_floor(int(since.timestamp() * 1000)) if since is not None else UUID(int=0)
+
+
+def arrivals(system: System, *, since: datetime | None = None, each: int = 1) -> list[Arrival]:
+    """The newest requests of each kind, newest first; `each` of a kind at most. One query."""
+    parameters: dict[str, Any] = {
+        "types": [kind for kind, _intent in _KINDS],
+        "intents": [intent for _kind, intent in _KINDS],
+        "system": system.pk,
+        "since": since_key(since),
+        "each": each,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_ARRIVALS, parameters)
+        rows = cursor.fetchall()
+    return [_arrival(row) for row in rows]
+
+
+def _arrival(row: tuple[Any, ...]) -> Arrival:
+    names = (
+        "id", "at", "method", "path", "status", "resource_type", "resource_id", "label", "intent", "outcome", "error",
+        "coercions", "plan_id", "asked_name", "asked_active", "asked_members",
+    )  # fmt: skip
+    values = dict(zip(names, row, strict=True))
+    values["intent"] = Intent(values["intent"])
+    # A cursor of Django's gives JSON as text.
+    values["coercions"] = tuple(json.loads(values["coercions"]))
+    return Arrival(**values)
+
+
+def coercions_seen(system: System, *, looked_at: int = LOOKED_AT) -> list[tuple[str, int, datetime]]:
+    """Each rule that its last exchanges needed, in how many of them, and when last; most first. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(_COERCIONS, [system.pk, looked_at])
+        return [(rule, int(count), last_at) for rule, count, last_at in cursor.fetchall()]
