@@ -118,6 +118,11 @@
     return Boolean(part.querySelector("a:hover, button:hover")) || (!selected.isCollapsed && part.contains(selected.anchorNode));
   }
 
+  // The sentence of the page is that of its live part.
+  function echo(words) {
+    for (const place of words ? document.querySelectorAll("[data-live-echo]") : []) place.textContent = words;
+  }
+
   function live() {
     for (const part of document.querySelectorAll("[data-live-url]")) {
       const wait = Math.max(1, Number(part.dataset.liveSeconds) || 5) * 1000;
@@ -132,7 +137,7 @@
             const answer = await fetch(part.dataset.liveUrl, { headers: { "X-Requested-With": "fetch" }, redirect: "error" });
             if (!answer.ok) throw new Error(String(answer.status));
             const text = await answer.text();
-            if (text !== part.dataset.last) { part.innerHTML = text; part.dataset.last = text; copyButtons(part); tables(); }
+            if (text !== part.dataset.last) { part.innerHTML = text; part.dataset.last = text; copyButtons(part); tables(); echo(said()); }
             say(said() === before ? "" : said(), { seen: false });
           } catch { say("Live list: no answer; trying again. What stands here is older.", { seen: true }); }
         }

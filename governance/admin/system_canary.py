@@ -129,7 +129,7 @@ def _stages(
 
     made = newest(Intent.CREATE) or next(iter(refused), None)
     disabled, gone = newest(Intent.DISABLE), newest(Intent.DELETE)
-    ended = gone or disabled
+    ended = disabled or gone
     return (
         _stage(system, _("made"), "create", made),
         _stage(system, _("disabled"), "disable", disabled),
