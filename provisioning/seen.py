@@ -38,6 +38,8 @@ _FALSE = ("false", "0")
 # Coercions are counted in so many of the last exchanges.
 LOOKED_AT = 1_000
 
+# Between two rows and in their order, which the index of kinds alone gives. Said as equal values in the order of `id`,
+# the planner would sooner read the whole ledger backwards until it meets one: for what was never sent, all of it.
 _ARRIVALS = """
 SELECT e.id, e.at, e.method, e.path, e.status, e.resource_type, e.resource_id, e.resource_label, e.intent, e.outcome,
        e.error, e.coercions, e.plan_id, e.asked_name, e.asked_active, e.asked_members
@@ -54,8 +56,10 @@ CROSS JOIN LATERAL (
       jsonb_path_query_first(x.request, '$.Operations[*] ? (@.path like_regex "^members" flag "i").op') #>> '{}',
       CASE WHEN jsonb_path_exists(x.request, '$.members[0]') THEN 'replace' END, '') ELSE '' END AS asked_members
   FROM provisioning_exchange x
-  WHERE x.system_id = %(system)s AND x.resource_type = k.resource_type AND x.intent = k.intent AND x.id >= %(since)s
-  ORDER BY x.id DESC LIMIT %(each)s
+  WHERE x.system_id = %(system)s AND x.id >= %(since)s
+    AND (x.resource_type, x.intent, x.id) >= (k.resource_type, k.intent, %(since)s)
+    AND (x.resource_type, x.intent, x.id) <= (k.resource_type, k.intent, %(last)s)
+  ORDER BY x.resource_type DESC, x.intent DESC, x.id DESC LIMIT %(each)s
 ) e
 ORDER BY e.id DESC
 """
@@ -126,6 +130,7 @@ def arrivals(system: System, *, since: datetime | None = None, each: int = 1) ->
         "intents": [intent for _kind, intent in _KINDS],
         "system": system.pk,
         "since": since_key(since),
+        "last": UUID(int=2**128 - 1),
         "each": each,
     }
     with connection.cursor() as cursor:

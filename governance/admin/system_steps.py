@@ -112,6 +112,12 @@ def _keys(one: Arrival, *, is_first_whole: bool) -> tuple[str, ...]:
     return (key, "member_add") if one.has_members else (key,) if key else ()
 
 
+def unsorted(arrivals: Sequence[Arrival]) -> list[Arrival]:
+    """What was refused and is none of the things: a change of a group, or one whose body could not be read."""
+    refused = {OutcomeWord.REJECTED, OutcomeWord.PARKED}
+    return [one for one in arrivals if one.outcome in refused and not _keys(one, is_first_whole=True)]
+
+
 def steps(
     system: System, arrivals: Sequence[Arrival], reads: Sequence[ReadRecord], refused: Sequence[RefusedToken] = ()
 ) -> dict[str, Step]:

@@ -24,7 +24,7 @@ from governance.admin.guides import STEPS, Guide, guessed
 from governance.admin.once import once
 from governance.admin.system_canary import follow, names_of
 from governance.admin.system_seen import shown
-from governance.admin.system_steps import Step, steps
+from governance.admin.system_steps import Step, steps, unsorted
 from governance.pages import PageRequest, page
 from provisioning.models.connection import ReadRecord
 from provisioning.seen import arrivals, since_key
@@ -32,6 +32,7 @@ from provisioning.tokens import READS_KEPT, refused_at
 
 # Of each kind of request so many of the newest are looked at.
 _EACH = 20
+_OTHERS = 5
 _SINCE = re.compile("[0-9]{9,10}")
 
 
@@ -89,6 +90,7 @@ def _came(system: System, guide: Guide, since: datetime) -> dict[str, Any]:
         "done": sum(row.step.is_done for row in rows),
         "wanted": sum(not row.is_never for row in rows),
         "refused": [row.step.name for row in rows if row.step.shape == "!"],
+        "others": unsorted(found)[:_OTHERS],
         "newest": dated[-1] if dated else None,
         "canary": follow(system, names_of(system, since), found, reads, since=since),
         "shown": shown(system),

@@ -128,7 +128,7 @@ def test_a_client_that_sends_everything_gets_every_tick_and_leaves_nothing_activ
     assert "active False › false" in shown or 'active "False" › false' in shown
     _, _, account = shown.partition("The test account")
     assert re.sub(r" \d+ s ago \([^)]*\)| now \([^)]*\)", "", account.partition("What is left")[0]) == (
-        f" {test.name} applied made the exchange : made applied disabled the exchange : disabled read read back, it was"
+        f" {test.name} applied made the exchange : made applied disabled the exchange : disabled read read back , it was"
         " told what stands here held, as it should be came back the exchange : came back applied removed the exchange"
         " : removed "
     )
@@ -163,6 +163,15 @@ def test_what_was_refused_says_why_what_to_do_and_leads_to_its_exchange(admin: C
     assert "let the client match it instead of making it." in shown
     assert "1 of 10 have arrived and were taken in." in shown
     assert "Refused: create, change, make a group, disable." in text_of(admin.get(test.page + test.query))
+
+
+def test_what_was_refused_and_is_none_of_the_steps_is_listed_all_the_same(admin: Client, idp: Idp) -> None:
+    test = Test(admin, idp)
+    group = idp.group("Staff")
+    assert "Refused as well" not in test.shows()
+    assert idp.patch(f"/Groups/{group}", {"op": "remove", "path": "shoes", "value": "x"}).status == 400
+    assert f"Refused as well, and none of these refused PATCH /Groups/{group[:8]}" in test.shows()
+    assert idp.last().error in test.shows()
 
 
 def test_a_refused_test_account_is_seen_and_leaves_nothing(admin: Client, idp: Idp) -> None:
