@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.urls import reverse
@@ -114,7 +115,8 @@ def _happened(system: System, users: set[UUID], *, since: datetime) -> list[Arri
     kept = rows.values(
         "id", "at", "method", "path", "status", "resource_type", "resource_id", "intent", "outcome", "error", "plan_id"
     )[:_MOST]
-    return [Arrival(**(row | {"intent": Intent(row["intent"]), "label": ""})) for row in kept]
+    found: list[dict[str, Any]] = [{**row, "intent": Intent(row["intent"]), "label": ""} for row in kept]
+    return [Arrival(**one) for one in found]
 
 
 def _stages(
