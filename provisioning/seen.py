@@ -1,21 +1,73 @@
-"""What was tolerated in a system's requests lately, by rule. Bounded: the newest requests of one system are looked at."""
+"""What arrived from one system, by kind: the newest requests of each, and what was tolerated in the last ones.
 
-from dataclasses import dataclass
+It reads the ledger alone, and never more of it than was asked for: each kind is one step into an index, however many
+exchanges there are. Who writes the ledger is `provisioning.scim`.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
 
 from accounts.models.system import System
-from provisioning.changes import NOTE
+from audit.keys import uuid7_floor
+from provisioning.changes import NOTE, Intent
 
-# So many of the newest requests of a system are looked at, however many there are.
+USER, GROUP = "User", "Group"
+# Of a refused request the ledger has no intent: it is read off what was kept of the body.
+_KINDS = tuple(
+    (kind, intent.value)
+    for kind, intents in (
+        (USER, (Intent.CREATE, Intent.UPDATE, Intent.DISABLE, Intent.ENABLE, Intent.DELETE, Intent.UNKNOWN)),
+        (
+            GROUP,
+            (
+                Intent.CREATE, Intent.UPDATE, Intent.MEMBER_ADD, Intent.MEMBER_REMOVE, Intent.MEMBER_REPLACE,
+                Intent.DELETE, Intent.UNKNOWN,
+            ),
+        ),
+    )
+    for intent in intents
+)  # fmt: skip
+_FALSE = ("false", "0")
+# Coercions are counted in so many of the last exchanges.
 LOOKED_AT = 1_000
+
+# Between two rows and in their order, which the index of kinds alone gives. Said as equal values in the order of `id`,
+# the planner would sooner read the whole ledger backwards until it meets one: for what was never sent, all of it.
+_ARRIVALS = """
+SELECT e.id, e.at, e.method, e.path, e.status, e.resource_type, e.resource_id, e.resource_label, e.intent, e.outcome,
+       e.error, e.coercions, e.plan_id, e.asked_name, e.asked_active, e.asked_members
+FROM unnest(%(types)s::text[], %(intents)s::text[]) AS k(resource_type, intent)
+CROSS JOIN LATERAL (
+  SELECT x.*,
+    CASE WHEN x.intent = 'unknown' THEN coalesce(x.request ->> 'userName', x.request ->> 'displayName', '') ELSE '' END
+      AS asked_name,
+    CASE WHEN x.intent = 'unknown' THEN coalesce(
+      x.request ->> 'active',
+      jsonb_path_query_first(x.request, '$.Operations[*] ? (@.path like_regex "^active$" flag "i").value') #>> '{}',
+      jsonb_path_query_first(x.request, '$.Operations[*].value.active') #>> '{}', '') ELSE '' END AS asked_active,
+    CASE WHEN x.resource_type = 'Group' AND x.intent IN ('unknown', 'create') THEN coalesce(
+      jsonb_path_query_first(x.request, '$.Operations[*] ? (@.path like_regex "^members" flag "i").op') #>> '{}',
+      CASE WHEN jsonb_path_exists(x.request, '$.members[0]') THEN 'replace' END, '') ELSE '' END AS asked_members
+  FROM provisioning_exchange x
+  WHERE x.system_id = %(system)s AND x.id >= %(since)s
+    AND (x.resource_type, x.intent, x.id) >= (k.resource_type, k.intent, %(since)s)
+    AND (x.resource_type, x.intent, x.id) <= (k.resource_type, k.intent, %(last)s)
+  ORDER BY x.resource_type DESC, x.intent DESC, x.id DESC LIMIT %(each)s
+) e
+ORDER BY e.id DESC
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CoercionSeen:
-    """One rule: how often it was applied, when last, and the latest exchange that shows it."""
+    """One rule: in how many requests it was applied, when last, and the latest exchange that shows it."""
 
     rule: str
     count: int
@@ -23,8 +75,8 @@ class CoercionSeen:
     exchange: UUID
 
 
-_SQL = """
-SELECT noted.one->>'rule', count(*), max(newest.at), (array_agg(newest.id ORDER BY newest.id DESC))[1]
+_COERCIONS = """
+SELECT noted.one->>'rule', count(DISTINCT newest.id), max(newest.at), (array_agg(newest.id ORDER BY newest.id DESC))[1]
 FROM (
   SELECT id, at, coercions FROM provisioning_exchange
   WHERE tenant_id = %(tenant)s AND system_id = %(system)s
@@ -37,16 +89,94 @@ ORDER BY 2 DESC, 1
 """
 
 
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """One request that could change something, without its bodies.
+
+    `asked_…` is what the body of a refused one asked for, as far as it was kept: whose, `active` as sent, and which
+    operation on members.
+    """
+
+    id: UUID
+    at: datetime
+    method: str
+    path: str
+    status: int
+    resource_type: str
+    resource_id: UUID | None
+    label: str
+    intent: Intent
+    outcome: str
+    error: str = ""
+    coercions: tuple[Mapping[str, str], ...] = field(default=(), repr=False)
+    plan_id: UUID | None = None
+    asked_name: str = ""
+    asked_active: str = ""
+    asked_members: str = ""
+
+    @cached_property
+    def wanted(self) -> Intent:
+        """Its intent; of one that was refused before that could be computed, what its method and body ask for."""
+        if self.intent != Intent.UNKNOWN:
+            return self.intent
+        if self.method in {"POST", "DELETE"}:
+            return Intent.CREATE if self.method == "POST" else Intent.DELETE
+        if self.resource_type == GROUP:
+            found = {"add": Intent.MEMBER_ADD, "remove": Intent.MEMBER_REMOVE, "replace": Intent.MEMBER_REPLACE}
+            return found.get(self.asked_members.lower(), Intent.UPDATE)
+        if not self.asked_active:
+            return Intent.UPDATE
+        return Intent.DISABLE if self.asked_active.lower() in _FALSE else Intent.ENABLE
+
+    @property
+    def has_members(self) -> bool:
+        """Whether a group was made with members in it."""
+        return self.intent == Intent.CREATE and bool(self.asked_members)
+
+
+def since_key(since: datetime | None) -> UUID:
+    """The smallest key of what came since then."""
+    return uuid7_floor(int(since.timestamp() * 1000)) if since is not None else UUID(int=0)
+
+
+def arrivals(system: System, *, since: datetime | None = None, each: int = 1) -> list[Arrival]:
+    """The newest requests of each kind, newest first; `each` of a kind at most. One query."""
+    parameters: dict[str, Any] = {
+        "types": [kind for kind, _intent in _KINDS],
+        "intents": [intent for _kind, intent in _KINDS],
+        "system": system.pk,
+        "since": since_key(since),
+        "last": UUID(int=2**128 - 1),
+        "each": each,
+    }
+    with connection.cursor() as cursor:
+        cursor.execute(_ARRIVALS, parameters)
+        rows = cursor.fetchall()
+    return [_arrival(row) for row in rows]
+
+
+def _arrival(row: tuple[Any, ...]) -> Arrival:
+    names = (
+        "id", "at", "method", "path", "status", "resource_type", "resource_id", "label", "intent", "outcome", "error",
+        "coercions", "plan_id", "asked_name", "asked_active", "asked_members",
+    )  # fmt: skip
+    values = dict(zip(names, row, strict=True))
+    values["intent"] = Intent(values["intent"])
+    # A cursor of Django's gives JSON as text.
+    values["coercions"] = tuple(json.loads(values["coercions"]))
+    return Arrival(**values)
+
+
 def coercions_seen(system: System, since: datetime | None) -> list[CoercionSeen]:
     """The rules that were applied in its newest requests, those since an instant if one is given; most often first.
 
     One query, over at most 1,000 exchanges.
     """
-    values = {
+    values: dict[str, Any] = {
         "tenant": system.tenant_id, "system": system.pk, "most": LOOKED_AT, "note": NOTE,
         "since": since.isoformat() if since is not None else "-infinity",
     }  # fmt: skip
     with connection.cursor() as cursor:
-        cursor.execute(_SQL, values)
+        cursor.execute(_COERCIONS, values)
         rows = cursor.fetchall()
     return [CoercionSeen(rule=rule, count=count, last_at=at, exchange=exchange) for rule, count, at, exchange in rows]

@@ -90,30 +90,66 @@
   }
 
   // <div data-live-url="…" data-live-seconds="3">: replaced by what the address answers; rests while focused or hidden.
+  // What it says of itself (data-live-said) is told to who can't see it, as are rests and faults: once in ten seconds.
+  const LEAST_BETWEEN = 10_000;
+
+  function teller(part) {
+    const status = document.createElement("p");
+    status.setAttribute("role", "status");
+    part.after(status);
+    let wanted = "", saidAt = -LEAST_BETWEEN, later = 0;
+    const write = () => { status.textContent = wanted; saidAt = performance.now(); };
+    // `seen`: also drawn; what the page shows anyway is only said.
+    return (words, { seen }) => {
+      if (words === wanted) return;
+      wanted = words;
+      clearTimeout(later);
+      status.className = seen ? "quiet" : "hidden-words";
+      const left = saidAt + LEAST_BETWEEN - performance.now();
+      if (!words) status.textContent = "";
+      else if (left <= 0) write();
+      else { status.textContent = ""; later = setTimeout(write, left); }
+    };
+  }
+
+  // Nobody presses what has just moved away, and a selection is not taken out of the hand.
+  function isHeld(part) {
+    const selected = getSelection();
+    return Boolean(part.querySelector("a:hover, button:hover")) || (!selected.isCollapsed && part.contains(selected.anchorNode));
+  }
+
+  // The sentence of the page is that of its live part.
+  function echo(words) {
+    for (const place of words ? document.querySelectorAll("[data-live-echo]") : []) place.textContent = words;
+  }
+
   function live() {
     for (const part of document.querySelectorAll("[data-live-url]")) {
-      const wait = Math.max(2, Number(part.dataset.liveSeconds) || 5) * 1000;
-      const status = document.createElement("p");
-      status.className = "quiet";
-      status.setAttribute("role", "status");
-      part.after(status);
-      const say = (words) => { if (status.textContent !== words) status.textContent = words; };
+      const wait = Math.max(1, Number(part.dataset.liveSeconds) || 5) * 1000;
+      const said = () => part.querySelector("[data-live-said]")?.textContent || "";
+      const before = said();
+      const say = teller(part);
       const tick = async () => {
-        const rests = document.hidden || part.contains(document.activeElement) || part.matches(":hover");
-        if (rests) say(document.hidden ? "" : "Live list: resting while you are in it.");
+        const rests = document.hidden || part.contains(document.activeElement) || isHeld(part);
+        if (rests) say(document.hidden ? "" : "Live list: resting while you are in it.", { seen: true });
         else {
           try {
             const answer = await fetch(part.dataset.liveUrl, { headers: { "X-Requested-With": "fetch" }, redirect: "error" });
             if (!answer.ok) throw new Error(String(answer.status));
             const text = await answer.text();
-            if (text !== part.dataset.last) { part.innerHTML = text; part.dataset.last = text; copyButtons(part); tables(); }
-            say("");
-          } catch { say("Live list: no answer; trying again. What stands here is older."); }
+            if (text !== part.dataset.last) { part.innerHTML = text; part.dataset.last = text; copyButtons(part); tables(); echo(said()); }
+            say(said() === before ? "" : said(), { seen: false });
+          } catch { say("Live list: no answer; trying again. What stands here is older.", { seen: true }); }
         }
         setTimeout(tick, wait);
       };
       setTimeout(tick, wait);
     }
+  }
+
+  // A secret that was shown once leaves the page with its reader, also from what the browser keeps for its back button.
+  function secrets() {
+    addEventListener("pagehide", () => { for (const part of document.querySelectorAll("[data-secret]")) part.remove(); });
   }
 
   function keys() {
@@ -170,7 +206,7 @@
   }
 
   document.addEventListener("DOMContentLoaded", () => {
-    themeToggle(); copyButtons(document); menus(); tables(); keptText(); live(); keys();
+    themeToggle(); copyButtons(document); menus(); tables(); keptText(); live(); secrets(); keys();
     document.querySelector("[data-focus]")?.focus();
   });
 })();

@@ -2,11 +2,14 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from django.db.models import BooleanField, F, Func, QuerySet
 from django.utils.translation import gettext_lazy
 
+from accounts.models.system import System
+from provisioning import seen
 from provisioning.changes import NOTE
 from provisioning.models.exchange import Exchange
 from provisioning.scim.dialects.rules import RULES
@@ -52,6 +55,11 @@ SENTENCES: dict[str, Any] = {
     "blank_text": gettext_lazy("An empty or blank text came; it was read as no value."),
     "label_in_member": gettext_lazy("A name stood beside the id of a member; the id alone counts."),
     "ref_for_value": gettext_lazy("A member was given by its address; the id at its end was taken."),
+    "other_schema": gettext_lazy("It named another schema for the same thing; its words were put into ours."),
+    "other_name": gettext_lazy("An attribute came under its name in another schema; ours has the same."),
+    "unknown_member": gettext_lazy(
+        "It added a member under an id that this server never gave; that one was left out, and somebody should look."
+    ),
     "null_members": gettext_lazy(
         "The list of members was null; too little to empty a group on, so nothing was changed."
     ),
@@ -91,3 +99,25 @@ class _IsCoerced(Func):
 def coerced(rows: QuerySet[Exchange]) -> QuerySet[Exchange]:
     """Those in which something was tolerated."""
     return rows.alias(is_coerced=_IsCoerced(F("coercions"))).filter(is_coerced=True)
+
+
+@dataclass(frozen=True)
+class RuleSeen:
+    """One rule that a client needs: what it sends, how that is read, who else does, how often and when last."""
+
+    rule: str
+    sent: str
+    read_as: str
+    clients: str
+    count: int
+    last_at: datetime
+
+
+def rules_seen(system: System) -> list[RuleSeen]:
+    """The rules among its last exchanges, most used first; one that is no more keeps its name. One query."""
+    found = []
+    for one in seen.coercions_seen(system, None):
+        known = RULES.get(one.rule)
+        sent, read_as, clients = (known.sent, known.read_as, known.clients) if known else (one.rule, "", "")
+        found.append(RuleSeen(one.rule, sent, read_as, clients, one.count, one.last_at))
+    return found

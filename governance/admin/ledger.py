@@ -15,6 +15,7 @@ from accounts.rules import Word
 from audit.models import Cause, JournalEntry
 from governance.admin import changes
 from governance.admin.coercions import coerced, noted, tolerated
+from governance.admin.transcripts import fixture
 from governance.pages import PageRequest, asked_id, chosen, page, window
 from provisioning.changes import Intent
 from provisioning.models.exchange import Exchange, OutcomeWord
@@ -126,6 +127,7 @@ def exchange(request: PageRequest, pk: UUID) -> HttpResponse:
             "entries": JournalEntry.objects.filter(cause_id=found.cause_id).order_by("id")[:_ENTRIES_SHOWN],
             "sent": _pretty(found.request),
             "answered": _pretty(found.answer),
+            "fixture": fixture(found),
             "later": [_shown(one) for one in later[:_LATER_SHOWN]] if found.resource_id else [],
             "plan": Plan.objects.filter(pk=found.plan_id).first() if found.plan_id else None,
             "shadow": shadow,

@@ -1,30 +1,17 @@
 """What a system can do, as far as we have seen it: what it sends us, what a reading of it showed, what is set up."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.models.system import System
-from governance.admin.system_lines import Line
-from provisioning.changes import Intent
-from provisioning.models.connection import Connection, Connector
-from provisioning.models.exchange import Exchange, OutcomeWord
+from governance.admin.system_steps import ReadKind, Step, read_kinds, steps
+from provisioning.models.connection import Connection, Connector, ReadRecord
 from provisioning.models.run import Run, RunState
-
-# What it sends is judged by so many of its last requests.
-LOOKED_AT = 1_000
-_WANTED: tuple[tuple[Any, frozenset[str]], ...] = (
-    (gettext_lazy("create"), frozenset({Intent.CREATE})),
-    (gettext_lazy("change"), frozenset({Intent.UPDATE})),
-    (gettext_lazy("disable"), frozenset({Intent.DISABLE})),
-    (gettext_lazy("enable"), frozenset({Intent.ENABLE})),
-    (gettext_lazy("delete"), frozenset({Intent.DELETE})),
-    (gettext_lazy("members"), frozenset({Intent.MEMBER_ADD, Intent.MEMBER_REMOVE, Intent.MEMBER_REPLACE})),
-)
+from provisioning.seen import arrivals
+from provisioning.tokens import READS_KEPT
 
 
 @dataclass(frozen=True)
@@ -37,20 +24,49 @@ class Ability:
     last_at: datetime | None = None
 
 
-def sends(system: System) -> tuple[list[Ability], int]:
-    """What it asked for among its last requests, and how many of them there are. One query."""
-    rows = Exchange.objects.filter(system=system).order_by("-id").values_list("intent", "outcome", "at")
-    last = list(rows[:LOOKED_AT])
-    found = []
-    for name, intents in _WANTED:
-        same = [(outcome, at) for intent, outcome, at in last if intent in intents]
-        refused = sum(outcome == OutcomeWord.REJECTED for outcome, _at in same)
-        detail = ngettext("%(n)d request", "%(n)d requests", len(same)) % {"n": len(same)} if same else _("never sent")
-        if refused:
-            detail += ", " + ngettext("%(n)d refused", "%(n)d refused", refused) % {"n": refused}
-        shape = "?" if not same else "!" if refused == len(same) else "="
-        found.append(Ability(shape, str(name), detail, same[0][1] if same else None))
-    return found, len(last)
+def sends(found: Mapping[str, Step]) -> list[Ability]:
+    """What it has asked for, ever, each by its newest request; what it never sent is unknown."""
+    return [
+        Ability(one.shape, str(one.name), f"{one.words}, {one.status}" if one.status else one.words, one.at)
+        for one in found.values()
+        if one.key != "connect"
+    ]
+
+
+def never_sent(found: Mapping[str, Step], kinds: Sequence[ReadKind]) -> list[str]:
+    """The names of what it never sent; of reads, those that are not among the last that are kept."""
+    sent = [str(one.name) for one in found.values() if one.shape == "?" and one.key != "connect"]
+    return sent + [str(one.name) for one in kinds if one.shape == "?"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """All that a system has shown of itself so far."""
+
+    steps: Mapping[str, Step]
+    kinds: Sequence[ReadKind]
+
+    @property
+    def sends(self) -> list[Ability]:
+        """What it asks for."""
+        return sends(self.steps)
+
+    @property
+    def never(self) -> list[str]:
+        """What it never did."""
+        return never_sent(self.steps, self.kinds)
+
+    @property
+    def count(self) -> int:
+        """How many things it has done that were taken in."""
+        return sum(one.is_done for one in self.steps.values())
+
+
+def shown(system: System) -> Shown:
+    """What it has shown, over all time where the ledger has it. Two queries."""
+    kept = list(ReadRecord.objects.filter(system=system).order_by("-id")[:READS_KEPT])
+    # Two of each kind: of whole lists of members the second is the one that may have removed somebody.
+    return Shown(steps(system, arrivals(system, each=2), kept), read_kinds(kept))
 
 
 def reads(connection: Connection | None, runs: Sequence[Run]) -> list[Ability]:
@@ -69,14 +85,3 @@ def _shown(name: str, run: Run, word: str) -> Ability:
     if word not in run.counts or (word == "members" and run.counts.get("memberships_unread")):
         return Ability("?", name, _("it does not show them"), run.started_at)
     return Ability("=", name, f"{int(run.counts[word]):,}", run.started_at)
-
-
-def set_up(tokens: Sequence[Any], lines: Sequence[Line], connection: Connection | None) -> list[tuple[str, bool]]:
-    """The steps of connecting it, and whether each is done."""
-    return [
-        (_("system made"), True),
-        (_("token made"), bool(tokens)),
-        (_("first request arrived"), any(line.exchange or line.status < 400 for line in lines)),  # noqa: PLR2004  accepted
-        (_("reading set up"), connection is not None),
-        (_("read whole"), connection is not None and connection.last_complete_at is not None),
-    ]

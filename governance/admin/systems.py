@@ -19,10 +19,14 @@ from accounts.models.system import ReactivationPolicy, System, SystemKind
 from accounts.rules import Word
 from governance import freshness
 from governance.admin import system_exceptions, system_people, system_rules, system_strict, tokens
+from governance.admin.coercions import rules_seen
+from governance.admin.guide_texts import GUIDES
 from governance.admin.once import answer, once
 from governance.admin.system_forms import ConnectionForm, PolicyForm, SystemForm, changes_of
 from governance.admin.system_lines import LABELS, lines, shown
-from governance.admin.system_seen import reads, sends, set_up
+from governance.admin.system_seen import reads
+from governance.admin.system_seen import shown as has_shown
+from governance.admin.system_test import guide_of
 from governance.pages import Ask, NumberedForm, PageRequest, ask, page, window
 from provisioning import connections as connection_door
 from provisioning import reconciliation
@@ -84,8 +88,6 @@ def system(request: PageRequest, pk: UUID) -> HttpResponse:
     show = shown(request.GET.get("show", ""))
     its_lines, its_tokens = lines(found, show=show), tokens.rows(found, at=request.at)
     runs = list(Run.objects.filter(system=found).order_by("-started_at")[:_RUNS])
-    sent, sent_of = sends(found)
-    steps = set_up(its_tokens, its_lines, connection)
     return render(
         request,
         "pages/system.html",
@@ -97,10 +99,11 @@ def system(request: PageRequest, pk: UUID) -> HttpResponse:
             "tokens": its_tokens,
             "runs": runs,
             "lines": its_lines,
-            "sends": sent,
-            "sends_of": sent_of,
+            "shown": has_shown(found),
+            "coerced": rules_seen(found),
             "reads": reads(connection, runs),
-            "steps": [] if show or all(done for _step, done in steps) else steps,
+            "guide": guide_of(request, found),
+            "guides": GUIDES.values(),
             "show": show.value,
             "choices": LABELS,
             "authorities": system_rules.lines(found),

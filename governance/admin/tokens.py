@@ -16,6 +16,7 @@ from accounts.rules import Refused, Word
 from governance.admin.once import answer, once
 from governance.admin.people import names_of
 from governance.admin.system_forms import USUAL_TOKEN, RotateForm, TokenForm
+from governance.admin.system_test import guide_of
 from governance.pages import Ask, PageRequest, ask, page
 from provisioning import connections as connection_door
 from provisioning import systems as door
@@ -76,7 +77,8 @@ def _only_once(system: System, after: str) -> None:
 def _shown_once(request: PageRequest, made: tuple[SystemToken, str]) -> HttpResponse:
     token, text = made
     base_url = f"{settings.ROLLCALL_PUBLIC_URL}/scim/v2"
-    context = {"token": token, "system": token.system, "text": text, "base_url": base_url}
+    guide = guide_of(request, token.system)
+    context = {"token": token, "system": token.system, "text": text, "base_url": base_url, "guide": guide}
     return once(request, "pages/system_token.html", context)
 
 

@@ -2,7 +2,18 @@
 
 from django.urls import URLPattern, URLResolver, path
 
-from governance.admin import accounts, decisions, findings, front, ledger, people, runs, systems
+from governance.admin import (
+    accounts,
+    decisions,
+    findings,
+    front,
+    ledger,
+    people,
+    runs,
+    system_test,
+    systems,
+    transcripts,
+)
 from governance.admin import campaigns as recertification
 
 urlpatterns: list[URLPattern | URLResolver] = [
@@ -30,6 +41,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("approvals/<uuid:pk>/no/", decisions.no, name="approval-no"),
     path("ledger/", ledger.ledger, name="ledger"),
     path("ledger/<uuid:pk>/", ledger.exchange, name="exchange"),
+    path("ledger/<uuid:pk>/transcript.jsonl", transcripts.of_exchange, name="exchange-transcript"),
     path("runs/", runs.runs, name="runs"),
     path("runs/<uuid:pk>/", runs.run, name="run"),
     path("runs/<uuid:pk>/stop/", runs.stop, name="run-stop"),
@@ -49,6 +61,9 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("systems/<uuid:pk>/resume/", systems.resume, name="system-resume"),
     path("systems/<uuid:pk>/end/", systems.end, name="system-end"),
     path("systems/<uuid:pk>/live/", systems.live, name="system-live"),
+    path("systems/<uuid:pk>/test/", system_test.test, name="system-test"),
+    path("systems/<uuid:pk>/test/live/", system_test.live, name="system-test-live"),
+    path("systems/<uuid:pk>/transcript.jsonl", transcripts.of_system, name="system-transcript"),
     path("systems/<uuid:pk>/exception/", systems.exception_new, name="system-exception-new"),
     path("systems/<uuid:pk>/exception/<uuid:exception>/end/", systems.exception_end, name="system-exception-end"),
     path("systems/<uuid:pk>/administrators/", systems.administrator_new, name="system-administrator-new"),

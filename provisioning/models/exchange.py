@@ -58,6 +58,10 @@ class Exchange(TenantOwned):
             models.Index(fields=["tenant", "system", "id"], name="provisioning_exchange_by_sys"),
             models.Index(fields=["tenant", "resource_id", "id"], name="provisioning_exchange_by_res"),
             models.Index(fields=["tenant", "outcome", "id"], name="provisioning_exchange_by_out"),
+            # What a system never sent is found without reading what it did send (`provisioning.seen`).
+            models.Index(
+                fields=["tenant", "system", "resource_type", "intent", "id"], name="provisioning_exchange_by_kind"
+            ),
         )
         constraints = (
             models.CheckConstraint(

@@ -243,7 +243,7 @@ class Receiver(frame.SCIMView):
                 self._record_read(request)
 
     def _record_read(self, request: HttpRequest) -> None:
-        note = self.refused.record if self.refused else "filter" if "filter" in self.query else ""
+        note = self.refused.record if self.refused else _asked_for(self.query)
         tokens.record_read(
             token=self.caller.token, method=request.method or "", path=self.shown_path(), status=self.answer.status,
             note=note,
@@ -347,6 +347,21 @@ def _parameters(request: HttpRequest) -> dict[str, list[str]]:
     if any("\x00" in text for name, values in found.items() for text in (name, *values)):
         raise invalid_value("A parameter has a NUL character.")
     return found
+
+
+def _asked_for(query: dict[str, list[str]]) -> str:
+    """What a read made use of, in words that are kept: whether, never which."""
+    names = {name.lower() for name in query}
+    used = {
+        "filter": "filter" in names,
+        "paging": "cursor" in names or any(_lies_ahead(query, name) for name in query if name.lower() == "startindex"),
+        "projection": bool(names & {"attributes", "excludedattributes"}),
+    }
+    return ", ".join(word for word, is_used in used.items() if is_used)
+
+
+def _lies_ahead(query: dict[str, list[str]], name: str) -> bool:
+    return any(text.isdecimal() and int(text[:9]) > 1 for text in query[name])
 
 
 def _since(started: float) -> int:

@@ -17,6 +17,7 @@ from accounts.models.user import RoleName, User
 from audit.models import CauseKind
 from audit.scope import scope
 from governance import approvals, campaigns, lines, reviews
+from governance.admin.system_canary import names_of
 from governance.models.approval import Approval, ApprovalKind
 from governance.models.campaign import Campaign, Review, ReviewState, Silence
 from provisioning import freshness
@@ -70,6 +71,7 @@ class Scene:
     slug: str
     pages: dict[str, str] = field(default_factory=dict)
     tenant_id: Any = None
+    token: str = ""
 
     def path(self, name: str) -> str:
         """The address of a page."""
@@ -96,6 +98,7 @@ def build() -> Scene:
         _deploy_comes_back(identities, scene)
         _lost(identities, okta)
         scene.pages["run"] = f"/admin/runs/{read(identities.place).pk}/"
+        _tested(identities.place, scene)
     _evening(scene)
     return scene
 
@@ -241,6 +244,23 @@ def _lost(made: _Identities, directory: FakeDirectory) -> None:
     remote = made.place.remote
     directory.change(remote["o.weiss@larkfield.example"], active=False)
     directory.user("j.temp@larkfield.example", displayName="Jo Temp")
+
+
+def _tested(place: Place, scene: Scene) -> None:
+    """Somebody is testing the connection, and has clicked a part of it: as Entra would send it."""
+    idp, began = place.idp, now().replace(microsecond=0)
+    with scope(tenant=scene.tenant_id):
+        names = names_of(idp.system, began)
+    idp.get('/Users?filter=userName eq "nobody@larkfield.example"')
+    user = idp.user(names.account, displayName="Rollcall test", title="Staff")
+    idp.patch(f"/Users/{user}", {"op": "Replace", "path": "title", "value": "Lead"})
+    group = idp.group(names.group)
+    idp.patch(f"/Groups/{group}", {"op": "Add", "path": "members", "value": [{"value": user}]})
+    idp.patch(f"/Groups/{group}", {"op": "Remove", "path": "shoes", "value": [{"value": user}]})
+    idp.patch(f"/Users/{user}", {"op": "Replace", "path": "active", "value": "False"})
+    idp.get(f"/Users/{user}")
+    scene.token = idp.token
+    scene.pages["system-test"] = f"/admin/systems/{idp.system.pk}/test/?idp=entra&since={int(began.timestamp())}"
 
 
 def _evening(scene: Scene) -> None:

@@ -56,6 +56,7 @@ INSIDE = [
     (SECURITY, "/admin/records/accounts/account/"),
     (SECURITY, "/admin/accounts/?q=nobody-of-that-name"),
     (ADMINISTRATOR, "system"),
+    (ADMINISTRATOR, "system-test"),
     (ADMINISTRATOR, "/admin/systems/new/"),
     (ADMINISTRATOR, "/admin/systems/?show=ended"),
     (ADMINISTRATOR, "system-token"),

@@ -32,6 +32,8 @@ SHOTS = (
     ("plan", SECURITY, "plan", "dark", DESKTOP),
     ("run", SECURITY, "run", "light", DESKTOP),
     ("system", ADMINISTRATOR, "system", "light", DESKTOP),
+    ("test-me", ADMINISTRATOR, "system-test", "light", DESKTOP),
+    ("test-me-phone", ADMINISTRATOR, "system-test", "dark", PHONE),
     ("exchange", SECURITY, "exchange", "light", DESKTOP),
     ("review-phone", OWNER, "review", "light", PHONE),
 )

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.face, pytest.mark.django_db]
 
 TOKEN = re.compile(r"rc_[0-9a-f]{32}_[A-Za-z0-9_-]{20,100}")
-READS = ("systems", "system", "system-live")
+READS = ("systems", "system", "system-live", "system-test-live", "system-transcript")
 MANAGES = (
     "system-new", "system-connection", "system-token", "system-token-rotate", "system-token-end", "system-policy",
     "system-pause", "system-resume", "system-end", "system-rule-new", "system-administrator-new", "system-exception-new",
@@ -125,7 +125,7 @@ def test_an_auditor_sees_every_verb_off_with_its_reason(client: Client, world: W
     off = re.findall(r'<button type="button" disabled[^>]*>([^<]+)</button>', html)
     assert off == [
         "Read now", "Make a token", "Change how it is read", "Pause reading", "Change the policy", "End system",
-        f"Rotate {world.token}", f"End {world.token}", "Make a rule", "Add an administrator",
+        "Make a token", f"Rotate {world.token}", f"End {world.token}", "Make a rule", "Add an administrator",
     ]  # fmt: skip
     assert "Connecting or changing a system needs one of these roles here: administrator" in html
 
@@ -446,7 +446,7 @@ def test_a_system_ends_only_by_its_name_and_then_nothing_can_be_done_with_it(adm
     assert admin.post(world.url("system-read")).status_code == 403
     assert "Okta has ended" in text_of(admin.get(world.url("system-policy")))
     shown = admin.get(world.url("system")).content.decode()
-    assert len(re.findall(r'<button type="button" disabled', shown)) == 8
+    assert len(re.findall(r'<button type="button" disabled', shown)) == 9
     assert "Okta" not in text_of(admin.get(world.url("systems")))
     assert "Okta" in text_of(admin.get(f"{world.url('systems')}?show=ended"))
 
