@@ -51,7 +51,9 @@ RULES = {
         Rule(name="unprefixed", clients="Entra", sent='"path": "manager"', read_as="urn:…:enterprise:2.0:User:manager"),
         Rule(name="remove_by_value", clients="Entra, JumpCloud", sent="remove with a value list", read_as="only those"),
         Rule(name="create_from_filter", clients="Entra", sent='emails[type eq "work"].value', read_as="a new value"),
-        Rule(name="unknown_member", clients="scripts", sent='add "members": [{"value": "ada"}]', read_as="left out, held"),
+        Rule(
+            name="unknown_member", clients="scripts", sent='add "members": [{"value": "ada"}]', read_as="left out, held"
+        ),
         Rule(name="null_members", clients="JumpCloud", sent='"members": null', read_as="not said"),
         Rule(name="password_dropped", clients="Okta, Entra", sent='"password": …', read_as="dropped"),
     )

@@ -3,7 +3,7 @@
 Paging, sorting and projection have no effect on these; a `filter` is answered with 403 by the view.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from provisioning.scim.errors import not_found
@@ -99,10 +99,30 @@ def _assignable(several: str) -> dict[str, bool]:
     return {"supported": True, several: True, "primarySupported": True, "typeSupported": True}
 
 
+# What drafts add. Clients that know RFC 7643 alone, and read strictly, refuse a configuration with it: so it is
+# returned on request.
+_ON_REQUEST = {
+    "agentExtension": {"supported": True, "agentsSupported": True, "agenticApplicationsSupported": True},
+    "RolesAndEntitlements": {
+        "roles": _assignable("multipleRolesSupported"),
+        "entitlements": _assignable("multipleEntitlementsSupported"),
+    },
+}
+
+
 def service_provider_config_json(
-    base_url: str, *, etag: bool = False, sort: bool = False, documentation_url: str | None = None
+    base_url: str,
+    *,
+    etag: bool = False,
+    sort: bool = False,
+    documentation_url: str | None = None,
+    asked: Collection[str] = (),
 ) -> dict[str, Any]:
-    """GET /ServiceProviderConfig: what is supported, with every member that strict clients read."""
+    """GET /ServiceProviderConfig: what is supported, with every member that strict clients read.
+
+    `asked` are names of attributes, in any case, of which some are returned on request only.
+    """
+    wanted = {name.lower() for name in asked}
     body: dict[str, Any] = {
         "schemas": [SERVICE_PROVIDER_CONFIG_URN],
         "patch": {"supported": True},
@@ -118,11 +138,7 @@ def service_provider_config_json(
             "defaultPageSize": DEFAULT_PAGE,
             "maxPageSize": MAX_PAGE,
         },
-        "agentExtension": {"supported": True, "agentsSupported": True, "agenticApplicationsSupported": True},
-        "RolesAndEntitlements": {
-            "roles": _assignable("multipleRolesSupported"),
-            "entitlements": _assignable("multipleEntitlementsSupported"),
-        },
+        **{name: value for name, value in _ON_REQUEST.items() if name.lower() in wanted},
         "authenticationSchemes": [
             {
                 "type": "oauthbearertoken",
