@@ -35,7 +35,6 @@ from provisioning.shadows import (
     end_shadow,
     refuse_taken,
     save_shadow,
-    seen_active,
     touch_groups_of,
 )
 
@@ -273,8 +272,7 @@ def _write_shadow(shadow: Shadow, change: AccountChange, word: authority.StatusW
     if word.active is not None:
         shadow.wants_active = word.active
     if ACTIVE in change.said:
-        # Of one who is off it is always told: that is no word of the system's to take back.
-        shadow.took_active_back = change.active is None and seen_active(shadow, at)
+        shadow.took_active_back = change.active is None
     written = before != (shadow.digest, shadow.name, shadow.external_id, shadow.took_active_back)
     if written or wanted != shadow.wants_active:
         shadow.version += 1

@@ -2,7 +2,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    """A system can take its word about `active` back, and is then not told it, while the account is active."""
+    """A system can take its word about `active` back, and is told of it again where the truth is another."""
 
     dependencies = [("provisioning", "0008_kinds_of_resources")]
 

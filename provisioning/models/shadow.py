@@ -20,8 +20,8 @@ class Shadow(TenantOwned):
 
     `document` is what the system said, without id, meta, an account's active, members and secrets. `wants_active` is
     its last word about `active`; what it is told back comes from the account. `took_active_back` says that it took that
-    word back while the account was active, and has not given it again: then it is not told. `email_key` is the address
-    that counts most; `more_emails` says that the document has others, or may have.
+    word back and has not given another: then it is told only what differs from it. `email_key` is the address that
+    counts most; `more_emails` says that the document has others, or may have.
     """
 
     system = TenantForeignKey(System, related_name="shadows")

@@ -137,15 +137,15 @@ def _active(at: datetime) -> Callable[[str, Scalar], Q]:
     """`active` as the answer has it: the account's state and its expiry, and never what the system wished."""
     unexpired = Q(account__expires_at__isnull=True) | Q(account__expires_at__gt=at)
     true = Q(account__state=AccountState.ACTIVE) & unexpired
-    # Who is active, and whose system took its word about it back: it has no value for that system.
-    untold = true & Q(took_active_back=True)
+    # As answers have it: a word that its system took back, and that is still the truth, is told to nobody.
+    untold = Q(took_active_back=True) & (true & Q(wants_active=True) | ~true & Q(wants_active=False))
 
     def decide(operator: str, value: Scalar) -> Q:
         if operator == "pr" or (operator == "ne" and value is None):
             return ~untold
         if value is None:
             return untold
-        equal = true & ~untold if value else ~true
+        equal = (true if value else ~true) & ~untold
         return equal if operator == "eq" else ~equal
 
     return decide

@@ -215,9 +215,9 @@ def rendered(
 
 
 def _active(shadow: Shadow, at: datetime) -> dict[str, Any]:
-    """The truth about the account. Its system may have taken its word back: then only that it is off is still told."""
+    """The truth about the account. A system that took its word back is told it no more, while that word is the truth."""
     active = seen_active(shadow, at)
-    return {} if active and shadow.took_active_back else {ACTIVE: active}
+    return {} if shadow.took_active_back and active == shadow.wants_active else {ACTIVE: active}
 
 
 def _schemas(resource_type: ResourceType, body: Mapping[str, Any]) -> list[str]:

@@ -288,7 +288,7 @@ class RootView(ListReceiver):
 
 
 class DiscoveryReceiver(Receiver):
-    """What the server can do. Paging, sorting and projection have no effect here (RFC 7644 section 4)."""
+    """What the server can do. Paging, sorting and leaving out have no effect here (RFC 7644 section 4)."""
 
     def discovered(self, make: Callable[[], dict[str, Any]]) -> HttpResponse:
         """The answer, unless a filter is asked for, which is forbidden."""
@@ -308,10 +308,14 @@ class ServiceProviderConfigView(DiscoveryReceiver, frame.ServiceProviderConfigVi
     http_method_names: ClassVar = ["get", "head"]
 
     def get(self, _request: HttpRequest) -> HttpResponse:
-        """What is supported."""
+        """What is supported; what only drafts know of, where it is asked for by name in `attributes`."""
+        named = (text for name, texts in self.query.items() if name.lower() == "attributes" for text in texts)
+        asked = [one.strip() for text in named for one in text.split(",")]
         is_strict = self.caller.system.is_strict
         return self.discovered(
-            lambda: discovery.service_provider_config_json(self.base, etag=True, sort=True, is_strict=is_strict)
+            lambda: discovery.service_provider_config_json(
+                self.base, etag=True, sort=True, is_strict=is_strict, asked=asked
+            )
         )
 
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from accounts.models import Account, Hold
+from accounts import ownership
+from accounts.models import Account, Hold, Ownership
 from accounts.models.account import AccountState
 from accounts.models.finding import Finding, FindingKind
 from audit.scope import scope
 from provisioning.changes import Outcome
 from provisioning.models.plan import Plan, PlanKind
-from provisioning.scim.metadata.catalogue import ENTERPRISE_URN, NHI_URN
+from provisioning.scim.metadata.catalogue import AGENT_URN, ENTERPRISE_URN, NHI_URN
+from tests.conftest import a_cause
 from tests.factories.scim import a_user, connect
 
 if TYPE_CHECKING:
@@ -90,6 +93,80 @@ def test_who_ended_is_asked_back_whatever_is_left_of_them(
         assert idp.last().plan_id == plan.pk
         assert not Account.objects.filter(state=AccountState.ACTIVE).exists()
         assert not Hold.objects.filter(released_at__isnull=True).exists()
+
+
+def an_active_agent(idp: Idp) -> str:
+    """An agent that its owner accepted; nobody else of the tenant is active but the owner."""
+    owner = idp.user("owner", emails=[{"value": "owner@example.com"}])
+    body = {"schemas": [AGENT_URN], "name": "bot", "externalId": "A-1", "description": "answers", "active": True}
+    agent = str(idp.post("/Agents", body | {"owners": [{"value": owner}]})["id"])
+    with scope(tenant=idp.tenant.pk, cause=a_cause()):
+        offered = Ownership.objects.get(account=idp.shadow(agent).account)
+        ownership.accept(ownership=offered, at=dt.datetime.now(dt.UTC))
+    assert idp.get(f"/Agents/{agent}")["active"] is True
+    return agent
+
+
+AGENT_WAYS = {
+    "off, renamed": [
+        ("PATCH", OFF),
+        ("PATCH", replace("name", "moved")),
+        ("PATCH", {"op": "remove", "path": "externalId"}),
+    ],
+    "renamed, off": [
+        ("PATCH", replace("name", "moved")),
+        ("PATCH", {"op": "remove", "path": "externalId"}),
+        ("PATCH", OFF),
+    ],
+    "renamed, deleted": [("PATCH", replace("name", "moved")), ("DELETE", None)],
+    "deleted": [("DELETE", None)],
+}
+AGENT_AGAIN = {
+    "the name": ("/Agents", {"schemas": [AGENT_URN], "name": "BOT", "active": True}),
+    "the other handle": ("/Agents", {"schemas": [AGENT_URN], "agentUserName": "bot"}),
+    "the externalId": ("/Agents", {"schemas": [AGENT_URN], "name": "new", "externalId": "A-1"}),
+    "a user of the kind": ("/Users", a_user("bot", **{NHI_URN: {"kind": "agent", "purpose": "answers"}})),
+    "a person": ("/Users", a_user("bot")),
+}
+
+
+@pytest.mark.parametrize("way", AGENT_WAYS)
+@pytest.mark.parametrize("again", AGENT_AGAIN)
+def test_an_agent_that_ended_is_asked_back_as_whatever_it_is_made_again(idp: Idp, way: str, again: str) -> None:
+    agent = an_active_agent(idp)
+    for method, operation in AGENT_WAYS[way]:
+        path = f"/Agents/{agent}"
+        assert (idp.patch(path, operation) if method == "PATCH" else idp.delete(path)).status in {200, 204}
+    path, body = AGENT_AGAIN[again]
+    answer = idp.post(path, body)
+    assert (answer.status, answer["active"], idp.last().outcome) == (201, False, Outcome.HELD)
+    assert answer[NHI_URN]["pending"]["state"] == "waiting"
+    on = idp.patch(f"{path}/{answer['id']}", replace("active", value=True))
+    assert (on["active"], on[NHI_URN]["pending"]["id"]) == (False, answer[NHI_URN]["pending"]["id"])
+    with scope(tenant=idp.tenant.pk):
+        assert Plan.objects.count() == 1
+        active = Account.objects.filter(state=AccountState.ACTIVE).values_list("user_name", flat=True)
+        assert list(active) == ["owner"]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: way.__name__)
+def test_a_person_who_ended_does_not_come_back_as_an_agent(idp: Idp, way: Callable[[Idp, str], None]) -> None:
+    way(idp, idp.user("x.1", **X))
+    answer = idp.post("/Agents", {"schemas": [AGENT_URN], "name": "x.1", "active": True, "description": "answers"})
+    assert (answer.status, answer["active"], idp.last().outcome) == (201, False, Outcome.HELD)
+    assert answer[NHI_URN]["pending"]["state"] == "waiting"
+    with scope(tenant=idp.tenant.pk):
+        assert not Account.objects.filter(state=AccountState.ACTIVE).exists()
+        assert Finding.objects.filter(kind=FindingKind.CORRELATION).count() == 1
+
+
+def test_an_agent_whose_directory_turns_it_off_and_on_waits_for_people(idp: Idp) -> None:
+    agent = an_active_agent(idp)
+    assert idp.patch(f"/Agents/{agent}", OFF)["active"] is False
+    assert idp.last().intent == "disable"
+    whole = {"schemas": [AGENT_URN], "name": "bot", "description": "answers", "active": True}
+    on = idp.put(f"/Agents/{agent}", whole)
+    assert (on["active"], on[NHI_URN]["pending"]["state"], idp.last().intent) == (False, "waiting", "enable")
 
 
 def test_it_is_reported_and_whoever_answers_for_the_ended_one_counts_as_having_asked(idp: Idp) -> None:

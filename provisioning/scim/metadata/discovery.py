@@ -3,7 +3,7 @@
 Paging, sorting and projection have no effect on these; a `filter` is answered with 403 by the view.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from provisioning.scim.errors import not_found
@@ -99,6 +99,17 @@ def _assignable(several: str) -> dict[str, bool]:
     return {"supported": True, several: True, "primarySupported": True, "typeSupported": True}
 
 
+# What drafts add. Clients that know RFC 7643 alone, and read strictly, refuse a configuration with it: so it is
+# returned on request.
+_ON_REQUEST = {
+    "agentExtension": {"supported": True, "agentsSupported": True, "agenticApplicationsSupported": True},
+    "RolesAndEntitlements": {
+        "roles": _assignable("multipleRolesSupported"),
+        "entitlements": _assignable("multipleEntitlementsSupported"),
+    },
+}
+
+
 def service_provider_config_json(
     base_url: str,
     *,
@@ -106,11 +117,14 @@ def service_provider_config_json(
     sort: bool = False,
     documentation_url: str | None = None,
     is_strict: bool = False,
+    asked: Collection[str] = (),
 ) -> dict[str, Any]:
     """GET /ServiceProviderConfig: what is supported, with every member that strict clients read.
 
-    Only a strict connection conforms to draft-zollner-scim-interop-profile-02 (section 4): the others tolerate more.
+    `asked` are names of attributes, in any case, of which some are returned on request only. Only a strict connection
+    conforms to draft-zollner-scim-interop-profile-02 (section 4), and says so: the others tolerate more.
     """
+    wanted = {name.lower() for name in asked}
     body: dict[str, Any] = {
         "schemas": [SERVICE_PROVIDER_CONFIG_URN],
         "patch": {"supported": True},
@@ -126,11 +140,7 @@ def service_provider_config_json(
             "defaultPageSize": DEFAULT_PAGE,
             "maxPageSize": MAX_PAGE,
         },
-        "agentExtension": {"supported": True, "agentsSupported": True, "agenticApplicationsSupported": True},
-        "RolesAndEntitlements": {
-            "roles": _assignable("multipleRolesSupported"),
-            "entitlements": _assignable("multipleEntitlementsSupported"),
-        },
+        **{name: value for name, value in _ON_REQUEST.items() if name.lower() in wanted},
         "authenticationSchemes": [
             {
                 "type": "oauthbearertoken",
@@ -140,7 +150,7 @@ def service_provider_config_json(
                 "primary": True,
             }
         ],
-        "interopProfileConformant": is_strict,
+        **({"interopProfileConformant": is_strict} if is_strict or "interopprofileconformant" in wanted else {}),
         "meta": {
             "resourceType": "ServiceProviderConfig",
             "location": f"{base_url.rstrip('/')}/ServiceProviderConfig",

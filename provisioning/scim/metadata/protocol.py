@@ -102,6 +102,7 @@ SERVICE_PROVIDER_CONFIG_SCHEMA = _schema(
     Attribute(
         name="agentExtension",
         kind="complex",
+        returned="request",
         description="Agents as resources (draft-abbey-scim-agent-extension-00).",
         subs=(
             _required(flag("supported", "Whether any of it is done.")),
@@ -112,6 +113,7 @@ SERVICE_PROVIDER_CONFIG_SCHEMA = _schema(
     Attribute(
         name="RolesAndEntitlements",
         kind="complex",
+        returned="request",
         description="Roles and entitlements as resources (draft-ietf-scim-roles-entitlements-01).",
         subs=(
             _assignable("roles", "roles", "multipleRolesSupported"),

@@ -8,7 +8,16 @@ from scim2_models import ResourceType, ScimProvider, ServiceProviderConfig
 from scim2_models import Schema as PeerSchema
 
 from provisioning.scim.errors import ScimError
-from provisioning.scim.metadata.catalogue import ENTERPRISE_URN, GROUP, GROUP_URN, NHI_URN, USER, USER_URN
+from provisioning.scim.metadata.catalogue import (
+    AGENT,
+    ENTERPRISE_URN,
+    GROUP,
+    GROUP_URN,
+    NHI_URN,
+    RESOURCE_TYPES,
+    USER,
+    USER_URN,
+)
 from provisioning.scim.metadata.discovery import (
     resource_type_json,
     resource_types_json,
@@ -69,10 +78,38 @@ def test_a_group_knows_its_members_and_no_extension() -> None:
 
 
 def test_no_two_schemas_of_a_resource_share_an_unprefixed_name() -> None:
-    for resource_type in (USER, GROUP):
+    for resource_type in RESOURCE_TYPES:
         names = [attribute.name.lower() for attribute in resource_type.core]
         names += [one.name.lower() for extension in resource_type.extensions for one in extension.attributes]
-        assert len(names) == len(set(names))
+        # An agent's owners are its own schema's; those of our extension have its URN before them.
+        shared = {"owners"} if resource_type is AGENT else set()
+        assert {name for name in names if names.count(name) > 1} == shared
+    owners = AGENT.resolve("owners")
+    assert owners is not None
+    assert owners.extension is None
+
+
+def test_a_kind_of_resource_is_called_by_attributes_that_it_has() -> None:
+    for resource_type in RESOURCE_TYPES:
+        found = [resource_type.find(name) for name in resource_type.handles]
+        assert all(one is not None and one.keyed and one.stored for one in found)
+        assert found[0] is not None
+        assert found[0].required
+
+
+def test_what_drafts_add_to_the_configuration_is_returned_on_request() -> None:
+    strict = service_provider_config_json(BASE)
+    assert strict.keys().isdisjoint({"agentExtension", "RolesAndEntitlements"})
+    asked = service_provider_config_json(BASE, asked=["agentextension", "rolesAndEntitlements", "else"])
+    assert asked["agentExtension"] == {"supported": True, "agentsSupported": True, "agenticApplicationsSupported": True}
+    assert asked["RolesAndEntitlements"]["roles"] == {
+        "supported": True, "multipleRolesSupported": True, "primarySupported": True, "typeSupported": True,
+    }  # fmt: skip
+    assert asked["RolesAndEntitlements"]["entitlements"]["multipleEntitlementsSupported"] is True
+    assert strict == {name: value for name, value in asked.items() if name in strict}
+    schema = schema_json("urn:ietf:params:scim:schemas:core:2.0:ServiceProviderConfig", BASE)
+    returned = {one["name"]: one["returned"] for one in schema["attributes"]}
+    assert {name for name, when in returned.items() if when == "request"} == asked.keys() - strict.keys()
 
 
 def test_characteristics_are_those_of_the_rfc() -> None:
@@ -139,13 +176,15 @@ def test_an_unknown_schema_or_resource_type_is_not_found(read: Any) -> None:
 
 
 def test_endpoints_are_relative_and_extensions_are_named() -> None:
-    user, group = resource_types_json(BASE)["Resources"]
-    assert (user["endpoint"], group["endpoint"]) == ("/Users", "/Groups")
+    user, group, agent, *catalogue = resource_types_json(BASE)["Resources"]
+    assert (user["endpoint"], group["endpoint"], agent["endpoint"]) == ("/Users", "/Groups", "/Agents")
+    assert [one["endpoint"] for one in catalogue] == ["/AgenticApplications", "/Roles", "/Entitlements"]
     assert user["schemaExtensions"] == [
         {"schema": ENTERPRISE_URN, "required": False},
         {"schema": NHI_URN, "required": False},
     ]
-    assert "schemaExtensions" not in group
+    assert agent["schemaExtensions"] == [{"schema": NHI_URN, "required": False}]
+    assert all("schemaExtensions" not in one for one in (group, *catalogue))
 
 
 def test_the_configuration_has_what_strict_clients_read() -> None:

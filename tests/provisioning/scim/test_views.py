@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -377,11 +378,11 @@ def test_groups_in_a_circle_are_groups_like_any_others(idp: Idp) -> None:
     assert [idp.members(group) for group in (one, three)] == [{ada}, {one}]
 
 
-def test_a_group_patch_answers_204_and_the_resource_where_attributes_are_asked_for(idp: Idp) -> None:
+def test_a_group_patch_answers_the_group_or_what_of_it_is_asked_for(idp: Idp) -> None:
     ada = idp.user("ada")
     group = idp.group("Staff")
-    quiet = idp.patch(f"/Groups/{group}", adds(ada))
-    assert (quiet.status, quiet.body) == (204, None)
+    whole = idp.patch(f"/Groups/{group}", adds(ada))
+    assert (whole.status, [one["value"] for one in whole["members"]]) == (200, [ada])
     shown = idp.patch(f"/Groups/{group}?attributes=displayName", replaces("displayName", "All"))
     assert shown.status == 200
     assert shown.body.keys() == {"schemas", "id", "displayName"}
@@ -404,7 +405,7 @@ def test_members_are_added_removed_and_replaced(idp: Idp) -> None:
 def test_remove_members_without_a_value_empties_the_group(idp: Idp) -> None:
     ada, eva = idp.user("ada"), idp.user("eva")
     group = idp.group("Staff", ada, eva)
-    assert idp.patch(f"/Groups/{group}", {"op": "remove", "path": "members"}).status == 204
+    assert idp.patch(f"/Groups/{group}", {"op": "remove", "path": "members"}).status == 200
     assert idp.members(group) == set()
 
 
@@ -412,7 +413,7 @@ def test_removing_who_is_not_a_member_succeeds_and_changes_nothing(idp: Idp) -> 
     ada, eva = idp.user("ada"), idp.user("eva")
     group = idp.group("Staff", ada)
     before = idp.get(f"/Groups/{group}").body
-    assert idp.patch(f"/Groups/{group}", {"op": "remove", "path": f'members[value eq "{eva}"]'}).status == 204
+    assert idp.patch(f"/Groups/{group}", {"op": "remove", "path": f'members[value eq "{eva}"]'}).status == 200
     assert idp.get(f"/Groups/{group}").body == before
 
 
@@ -555,7 +556,15 @@ def test_the_configuration_says_what_is_done(idp: Idp) -> None:
 def test_what_is_not_done_answers_501_with_a_body(idp: Idp, method: str, path: str) -> None:
     answer = idp.call(method, path, {} if method == "POST" else None)
     assert answer.status == 501
+    assert answer["schemas"] == ["urn:ietf:params:scim:api:messages:2.0:Error"]
     assert answer["detail"]
+
+
+def test_no_discovery_promises_me_since_a_token_is_a_system_s_and_no_person_s(idp: Idp) -> None:
+    for path in ("/ServiceProviderConfig", "/ResourceTypes", "/Schemas"):
+        endpoints = {one.get("endpoint") for one in idp.get(path).body.get("Resources", [])}
+        assert "/Me" not in endpoints
+        assert '"/Me' not in json.dumps(idp.get(path).body)
 
 
 @pytest.mark.parametrize(
