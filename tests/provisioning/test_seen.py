@@ -5,14 +5,14 @@ from __future__ import annotations
 import datetime as dt
 from typing import TYPE_CHECKING
 
-import pytest
-
 from audit.scope import scope
 from provisioning import seen
 from provisioning.seen import coercions_seen
 from tests.factories.scim import PATCH_URN, connect
 
 if TYPE_CHECKING:
+    import pytest
+
     from accounts.models import Tenant
 
 

@@ -80,7 +80,9 @@ def test_the_whole_membership_settles_it_and_so_does_the_end_of_the_group(
     elif how == "delete":
         assert idp.delete(f"/Groups/{group}").status == 204
     else:
-        op = {"op": how.split()[0], "path": "members"} | ({"value": [{"value": users[0]}]} if how == "replace" else {})
+        op = {"op": how.split(maxsplit=1)[0], "path": "members"} | (
+            {"value": [{"value": users[0]}]} if how == "replace" else {}
+        )
         assert idp.patch(f"/Groups/{group}", op).status == 204
     [finding] = findings(idp)
     ended = "its system ended the group" if how == "delete" else "its system stated the whole membership"
