@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
 from collections import defaultdict
@@ -14,6 +15,7 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from audit.management.commands import draw_states, list_licences
+from provisioning.scim.dialects.rules import RULES
 
 pytestmark = pytest.mark.house
 
@@ -118,3 +120,33 @@ def test_a_document_that_differs_is_said_and_written_anew(tmp_path, monkeypatch,
     assert path.read_text(encoding="utf-8") == module.text()
     call_command(command, "--check")
     assert "written" in capsys.readouterr().out
+
+
+def _pages_of_providers() -> dict[str, str]:
+    return {p.name: p.read_text(encoding="utf-8") for p in sorted((ROOT / "docs" / "identity-providers").glob("*.md"))}
+
+
+def test_each_transcript_that_a_page_names_exists_and_each_page_names_some():
+    lines = [
+        line
+        for path in (ROOT / "tests" / "dialects").glob("*.jsonl")
+        for line in path.read_text(encoding="utf-8").splitlines()
+    ]
+    known = {json.loads(line)["id"] for line in lines}
+    clients = {name.partition("-")[0] for name in known}
+    pages = _pages_of_providers()
+    assert set(pages) == {"authentik.md", "entra.md", "keycloak.md", "okta.md", "other.md"}
+    for name, text in pages.items():
+        named = {word for word in re.findall(r"`([a-z0-9]+-[a-z0-9-]+)`", text) if word.partition("-")[0] in clients}
+        assert named - known == set(), name
+        assert len(named) > 5, name
+
+
+def test_each_rule_of_the_dialects_is_named_on_a_page_and_no_page_names_another():
+    named = {word for text in _pages_of_providers().values() for word in re.findall(r"`([a-z]+(?:_[a-z]+)+)`", text)}
+    assert named == set(RULES)
+
+
+def test_the_page_on_connecting_leads_to_each_page_of_a_provider():
+    text = (ROOT / "docs" / "connecting-an-identity-provider.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"\(identity-providers/([a-z]+\.md)\)", text)) == set(_pages_of_providers())
