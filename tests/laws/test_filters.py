@@ -70,7 +70,7 @@ class Grammar:
             self.attributes += [(f"{urn}:", one) for one in schemas[urn]["attributes"]]
         self.core = kind["schema"]
         texts = re.findall(r'"((?:[^"\\]|\\.)*)"', str(everything(idp, kind["endpoint"])).replace("'", '"'))
-        self.words = [*WORDS, *sorted({text for text in texts if re.fullmatch(r"[0-9a-f-]{36}", text)})[:6], "User"]
+        self.words = [*WORDS, "https://a.example/a", *sorted({text for text in texts if re.fullmatch(r"[0-9a-f-]{36}", text)})[:6], "User"]
 
     def _is_left_out(self, path: str) -> bool:
         return any(path.lower().startswith(one.lower()) for one in (*UNDECIDED, *DIFFERENT))

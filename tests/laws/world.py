@@ -36,7 +36,7 @@ def fill(idp: Idp) -> None:
             "externalId": "a",
             "displayName": "STRASSEN",
             "emails": [{"value": "A", "type": "home", "primary": True}, {"value": "ab", "type": "WORK", "display": "é"}],
-            "photos": [{"value": "a", "type": "photo"}, {"value": "A"}],
+            "photos": [{"value": "https://a.example/a", "type": "photo"}, {"value": "https://a.example/A"}],
         },
         "a_b": {
             "nickName": 'q"\\',

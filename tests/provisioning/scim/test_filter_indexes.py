@@ -46,8 +46,8 @@ HOT = {
 }
 HOT_GROUPS = {
     'displayName eq "G7"': ("provisioning_shadow_name_once", "name_key"),
-    'members.value eq "{user}"': ("accounts_membership_of_account", "account_id"),
-    'members[value eq "{user}"]': ("accounts_membership_of_account", "account_id"),
+    'members.value eq "{user}"': ("accounts_membership_", "account_id"),
+    'members[value eq "{user}"]': ("accounts_membership_", "account_id"),
     'externalId eq "G-7"': ("provisioning_shadow_", "external_id"),
 }
 BESIDE = ("", " and active eq true", ' and title ne "x" and not (nickName pr)')
