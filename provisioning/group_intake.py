@@ -121,6 +121,7 @@ def _fill(shadow: Shadow, change: GroupChange) -> None:
     shadow.name = change.display_name
     shadow.name_key = shadow.display_name_key = _key(change.display_name)
     shadow.external_id = change.external_id or ""
+    shadow.more_emails = False
     shadow.document = dict(change.document)
     shadow.digest = digest(shadow.document)
 

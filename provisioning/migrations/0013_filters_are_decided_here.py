@@ -55,6 +55,12 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.RunSQL(FUNCTIONS, UNDO),
+        # Groups have no addresses, and stood in it all the same.
+        migrations.RemoveIndex(model_name='shadow', name='provisioning_shadow_emails'),
+        migrations.AddIndex(
+            model_name='shadow',
+            index=models.Index(condition=models.Q(('ended_at__isnull', True), ('more_emails', True)), fields=['tenant', 'system', 'resource_type'], name='provisioning_shadow_emails'),
+        ),
         migrations.AddIndex(
             model_name='shadow',
             index=models.Index(condition=models.Q(('ended_at__isnull', True)), fields=['tenant', 'system', 'resource_type', 'changed_at'], name='provisioning_shadow_changed'),

@@ -66,7 +66,7 @@ class Shadow(TenantOwned):
             ),
             # An address is looked for by the index above, and in the documents that may hold more than one.
             models.Index(
-                fields=["tenant", "system"],
+                fields=["tenant", "system", "resource_type"],
                 name="provisioning_shadow_emails",
                 condition=Q(ended_at__isnull=True, more_emails=True),
             ),
