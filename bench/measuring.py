@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal
 
@@ -62,30 +61,39 @@ def interleave(
 ) -> None:
     """Let all do their work in turns, the first of a round being another one each time; the first call is for warmth.
 
-    Who has spent `budget` seconds stops after `LEAST` samples. Who can't go on (`Cant`) stops at once and keeps no
-    number.
+    Who has spent `budget` seconds stops after `LEAST` samples, and after three budgets with what there is: nobody waits
+    for hours for a peer's tenth sample. Who can't go on (`Cant`) stops at once and keeps no number.
     """
     for entry in entries:
         _once(entry, is_warm_up=True)
+        # One call of this length is not made faster by warmth.
+        if entry.spent > budget / LEAST:
+            entry.samples.append(entry.spent)
+        else:
+            entry.spent = 0.0
     for turn in range(rounds):
         first = turn % max(len(entries), 1)
         for entry in [*entries[first:], *entries[:first]]:
-            if not entry.failed and (entry.spent < budget or len(entry.samples) < LEAST):
+            if not entry.failed and _goes_on(entry, budget):
                 _once(entry, is_warm_up=False)
         between()
 
 
+def _goes_on(entry: Entry, budget: float) -> bool:
+    return entry.spent < (budget if len(entry.samples) >= LEAST else LEAST * budget)
+
+
 def _once(entry: Entry, *, is_warm_up: bool) -> None:
-    started = time.monotonic()
     try:
         seconds = entry.call()
     except Cant as reason:
         entry.failed = str(reason)
         entry.samples.clear()
+        entry.spent = 0.0
         return
+    entry.spent += seconds
     if not is_warm_up:
         entry.samples.append(seconds)
-        entry.spent += time.monotonic() - started
 
 
 def slope(points: Sequence[tuple[float, float]]) -> float:

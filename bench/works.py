@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
@@ -28,6 +29,7 @@ PAGE = 100
 CHANGED = 10
 """Members that a PUT of a group exchanges: one in a hundred of a thousand."""
 _WALK = 1_000  # resources to a page on the way to a deep cursor
+_PATIENCE = 0.0012  # seconds for each person, on that way
 
 
 def sent(seat: Seat, ask: Ask, *, well: Iterable[int] = (200,)) -> Reply:
@@ -72,7 +74,10 @@ def cursor_page(seat: Seat, depth: float) -> Call:
     """The page of a hundred after that share of the company, by cursor."""
     _refuse(seat, "cursor")
     cursor = ""
+    until = time.monotonic() + _PATIENCE * seat.company.people
     for _ in range(int(seat.company.people * depth) // _WALK):
+        if time.monotonic() > until:
+            raise Cant(f"it takes more than {_PATIENCE * seat.company.people:.0f} s to page to that depth")
         path = f"{seat.base}/Users?count={_WALK}&attributes=userName&cursor={quote(cursor)}"
         cursor = sent(seat, Ask.of("GET", path)).body.get("nextCursor", "")
         if not cursor:
