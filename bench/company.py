@@ -22,7 +22,20 @@ BIG = (10_000, 100_000)
 """Groups beside those, wherever there are enough people."""
 
 _VERSION, _VARIANT = 0x7 << 76, 0x2 << 62
-_GIVEN = ("Ada", "Grace", "Alan", "Edsger", "Barbara", "Donald", "Radia", "Niklaus", "Frances", "Tony", "Jean", "Leslie")
+_GIVEN = (
+    "Ada",
+    "Grace",
+    "Alan",
+    "Edsger",
+    "Barbara",
+    "Donald",
+    "Radia",
+    "Niklaus",
+    "Frances",
+    "Tony",
+    "Jean",
+    "Leslie",
+)
 _FAMILY = ("Lovelace", "Hopper", "Turing", "Liskov", "Knuth", "Perlman", "Wirth", "Allen", "Hoare", "Bartik", "Lamport")
 
 

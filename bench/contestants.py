@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import http.client
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from bench import load_peers
@@ -29,6 +28,8 @@ SHORT = {STOCK: "stock", MEMORY: "scim2_server", ANOTHER: "django_scim2_server"}
 NO_CURSORS = "has no pagination by cursor"
 DROPS_MEMBERS = "PUT answers 200 and drops the members"
 _TEMPLATE = "bench_rollcall"
+SHIPPED = 2
+"""Processes of `gunicorn_conf.py`."""
 
 _CANT: Mapping[str, Mapping[str, str]] = {
     ROLLCALL: {},
@@ -173,15 +174,29 @@ _OPEN: Mapping[str, Callable[[House, Company], Seat]] = {
 }  # fmt: skip
 
 
-def open_seats(house: House, companies: list[Company], who: Callable[[Company], tuple[str, ...]]) -> list[Seat]:
+def rollcall_at_full_strength(house: House, seat: Seat) -> Seat:
+    """The product on a company that is there already, with as many processes as it ships with."""
+    name, port = f"{seat.facts['database']}_as_shipped", _open_port(house)
+    environment = house.for_product(str(seat.facts["database"]), port=port)
+    process = house.serve(name, "governance.wsgi", environment, workers=SHIPPED)
+    shipped = replace(seat, port=port, process=process, made=[])
+    shipped.next_person = seat.next_person + 1_000_000
+    house.wait_for(name, process, shipped.is_ready)
+    return shipped
+
+
+def open_seats(
+    house: House, companies: list[Company], who: Callable[[Company], tuple[str, ...]], *, say: Callable[[str], None]
+) -> list[Seat]:
     """All that take part, serving. Who builds its company while it starts begins first."""
     seats = []
     for company in companies:
         for name in sorted(who(company), key=lambda one: one != MEMORY):
             seats.append(_OPEN[name](house, company))
+            say(f"{seats[-1].title}: loaded")
             house.look()
     for seat in seats:
-        house.wait_for(_log_name(seat), seat.process, functools.partial(seat.is_ready))
+        house.wait_for(_log_name(seat), seat.process, seat.is_ready)
     return seats
 
 

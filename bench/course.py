@@ -24,16 +24,21 @@ CLIENTS = 8
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
-    """How thorough a run is: rounds, seconds for each contestant and piece, calls of each client at once, soak."""
+    """How thorough a run is.
+
+    Rounds, seconds for each contestant and piece, people of each client at once, requests of the soak, and rounds in
+    the database alone.
+    """
 
     rounds: int
     budget: float
     each: int
     soak: int
+    inside: int
 
 
-THOROUGH = Pace(rounds=30, budget=12.0, each=25, soak=2_000)
-QUICK = Pace(rounds=8, budget=3.0, each=6, soak=240)
+THOROUGH = Pace(rounds=30, budget=12.0, each=25, soak=2_000, inside=15)
+QUICK = Pace(rounds=8, budget=3.0, each=6, soak=240, inside=5)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,7 +156,9 @@ def _weigh(seats: Sequence[Seat], results: Results, *, is_soak: bool = False) ->
 
 
 def peak_of_group(seat: Seat, size: int, results: Results) -> None:
-    """How much a worker's memory grows while it answers with a group."""
+    """How much a worker's memory grows while it answers with a group, if there is one of that size."""
+    if seat.company.team(size) is None:
+        return
     try:
         call = works.get_group(seat, size)
         pid = memory.worker_of(seat.process.pid)

@@ -14,6 +14,7 @@ from bench.load import account_of, shadow_of  # sets Django up; before anything 
 from accounts.models.tenant import Tenant  # isort: skip
 from audit.scope import scope  # isort: skip
 from bench.company import Person
+
 from provisioning.models.shadow import Shadow  # isort: skip
 
 if TYPE_CHECKING:

@@ -77,10 +77,10 @@ def _copy(model: type[Model], rows: Iterable[Model]) -> None:
         cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS bench_{table} (LIKE {table} INCLUDING DEFAULTS)")
         with cursor.copy(f"COPY bench_{table} ({columns}) FROM STDIN") as copy:
             for row in rows:
-                copy.write_row([
-                    field.get_db_prep_save(getattr(row, field.attname), connection=connection) for field in fields
-                ])
-        cursor.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM bench_{table}")
+                copy.write_row(
+                    [field.get_db_prep_save(getattr(row, field.attname), connection=connection) for field in fields]
+                )
+        cursor.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM bench_{table}")  # noqa: S608 - model's names
         cursor.execute(f"TRUNCATE bench_{table}")
 
 

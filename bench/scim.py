@@ -7,6 +7,7 @@ with `--million` one of 1,000,000 besides, in which only Rollcall takes part.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 import time
@@ -16,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 from bench import course, likeness_of, report, works
 from bench.company import Company
 from bench.contestants import ALL, ROLLCALL, open_seats, rollcall_at_full_strength
-from bench.course import QUICK, THOROUGH, Results
+from bench.course import QUICK, THOROUGH, Pace, Results
 from bench.measuring import Summary, falls_short
 from bench.ratios import ratios
 from bench.serving import house
-from bench.targets import K, M, TARGETS
+from bench.targets import TARGETS, K, M
 from local.errors import CannotRun, StopRequested
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Run:
     """One run: who took part, and everything that was found."""
 
     companies: list[Company]
+    pace: Pace
     results: Results = field(default_factory=Results)
     inside: dict[int, dict[str, Any]] = field(default_factory=dict)
     floor: Summary | None = None
@@ -53,48 +55,44 @@ class Run:
         print(f"[{time.monotonic() - self.started:6.1f} s] {text}", file=sys.stderr, flush=True)
 
 
-def _who(company: Company) -> tuple[str, ...]:
-    """The largest company is for the product alone: there the question is whether it is as fast as with a thousand."""
-    return (ROLLCALL,) if company.people > 100 * K else ALL
+def _measure(run: Run, home: House, *, alone: bool) -> None:
+    def who(company: Company) -> tuple[str, ...]:
+        # In the largest company the question is whether the product is as fast as with a thousand.
+        return (ROLLCALL,) if alone or company.people > 100 * K else ALL
 
-
-def _measure(run: Run, home: House, *, quick: bool) -> None:
-    pace = QUICK if quick else THOROUGH
     run.say(f"starting everybody with {', '.join(f'{company.people:,}' for company in run.companies)} people")
-    seats = open_seats(home, run.companies, _who, say=run.say)
+    seats = open_seats(home, run.companies, who, say=run.say)
     ours = [seat for seat in seats if seat.who == ROLLCALL]
+    shared = [seat for seat in seats if seat.company.people == min(run.largest, 100 * K)]
     for seat in ours:
         likeness_of.check(home, seat)
     run.floor = Summary.of(works.floor(ours[0].port, "/healthz", times=_FLOOR))
-    shared = [seat for seat in seats if seat.company.people == min(run.largest, 100 * K)]
+    for seat, size in itertools.product(shared, (K, 100 * K)):
+        course.peak_of_group(seat, size, run.results)
+    course.run(seats, run.pace, run.results, look=home.look, say=run.say)
     for seat in shared:
-        for size in (1_000, 100_000):
-            if seat.company.team(size) is not None:
-                course.peak_of_group(seat, size, run.results)
-    course.run(seats, pace, run.results, look=home.look, say=run.say)
-    run.say(f"{course.CLIENTS} clients at once")
-    for seat in shared:
-        course.at_once(seat, pace, run.results)
-    for seat in shared:
-        if seat.who == ROLLCALL:
-            course.soak(seat, pace, run.results, home.look)
-            _at_full_strength(run, home, seat, quick=quick)
-    run.say("in the database alone")
+        run.say(f"{course.CLIENTS} clients at once: {seat.title}")
+        course.at_once(seat, run.pace, run.results)
+    _at_the_end(run, home, next(seat for seat in shared if seat.who == ROLLCALL))
     for seat in ours:
-        run.inside[seat.company.people] = _inside(home, seat, rounds=5 if quick else 15)
+        run.say(f"in the database alone: {seat.title}")
+        run.inside[seat.company.people] = _inside(home, seat, rounds=run.pace.inside)
 
 
-def _at_full_strength(run: Run, home: House, seat: Seat, *, quick: bool) -> None:
-    """The same database behind as many processes as the product ships with."""
+def _at_the_end(run: Run, home: House, seat: Seat) -> None:
+    """The worker's weight under the same requests again and again; then as many processes as the product ships with."""
+    run.say("the same again and again, to weigh the worker")
+    course.soak(seat, run.pace, run.results, home.look)
     shipped = rollcall_at_full_strength(home, seat)
-    course.at_once(shipped, QUICK if quick else THOROUGH, run.results, suffix="_as_shipped")
+    course.at_once(shipped, run.pace, run.results, suffix="_as_shipped")
     home.stop(shipped.process)
 
 
 def _inside(home: House, seat: Seat, *, rounds: int) -> dict[str, Any]:
     facts = {**seat.facts, "people": seat.company.people}
     environment = home.for_product(str(seat.facts["database"]), port=seat.port)
-    found: dict[str, Any] = json.loads(home.run(["bench.inside", json.dumps(facts), str(rounds)], environment))
+    said = home.run(["bench.inside", json.dumps(facts), str(rounds)], environment)
+    found: dict[str, Any] = json.loads(said.splitlines()[-1])  # before it, the product's own log lines
     return found
 
 
@@ -103,12 +101,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.scim", description="Measure the SCIM receiver.")
     parser.add_argument("--quick", action="store_true", help="a thousand people and few rounds, for development")
     parser.add_argument("--million", action="store_true", help="a company of 1,000,000 besides")
+    parser.add_argument("--alone", action="store_true", help="without the peers, for development")
     given = parser.parse_args(arguments)
     sizes = [K] if given.quick else [K, 100 * K]
-    run = Run(companies=[Company(people=people) for people in [*sizes, *([M] if given.million else [])]])
+    companies = [Company(people=people) for people in [*sizes, *([M] if given.million else [])]]
+    run = Run(companies=companies, pace=QUICK if given.quick else THOROUGH)
     try:
         with house() as home:
-            _measure(run, home, quick=given.quick)
+            _measure(run, home, alone=given.alone)
             machine = report.machine(home.owner_url)
     except CannotRun as refusal:
         print(f"rollcall: {refusal}", file=sys.stderr)

@@ -243,9 +243,9 @@ def _exchanged(seat: Seat, old: list[int], new: list[int]) -> dict[str, Any]:
     )
 
 
-def why_half(seat: Seat) -> str:
+def why_half(who: str) -> str:
     """What a contestant's PUT of a group leaves undone."""
-    return DROPS_MEMBERS if seat.who == STOCK else ""
+    return DROPS_MEMBERS if who == STOCK else ""
 
 
 def at_once(seat: Seat, *, clients: int, each: int) -> tuple[list[float], list[float]]:

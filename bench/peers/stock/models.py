@@ -33,7 +33,7 @@ class User(AbstractSCIMUserMixin, AbstractBaseUser):  # type: ignore[misc]  # th
     last_name = models.CharField(max_length=150, blank=True)
     email = models.EmailField(blank=True)
     is_active = models.BooleanField(default=True)
-    date_joined = models.DateTimeField(default=timezone.now)  # noqa: TID251  as Django's own user has it
+    date_joined = models.DateTimeField(default=timezone.now)
     scim_groups = models.ManyToManyField(Group, related_name="user_set")
 
     history = HistoricalRecords()

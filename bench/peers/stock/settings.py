@@ -7,7 +7,13 @@ from bench.peers import surroundings
 SECRET_KEY = surroundings.SECRET_KEY
 ALLOWED_HOSTS = surroundings.ALLOWED_HOSTS
 DATABASES = surroundings.databases()
-INSTALLED_APPS = ["django.contrib.contenttypes", "django.contrib.auth", "simple_history", "django_scim", "bench.peers.stock"]
+INSTALLED_APPS = [
+    "django.contrib.contenttypes",
+    "django.contrib.auth",
+    "simple_history",
+    "django_scim",
+    "bench.peers.stock",
+]
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django.middleware.common.CommonMiddleware",
