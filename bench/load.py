@@ -14,6 +14,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 import django
+from psycopg.types.json import Jsonb
 
 from bench.company import Company, Person, account_id, user_id
 
@@ -37,49 +38,70 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from uuid import UUID
 
-    from django.db.models import Field, Model
+    from django.db.models import Model
 
 MADE = dt.datetime(2026, 1, 1, tzinfo=dt.UTC)
 SLICE = 50_000
 """People to a transaction."""
 
 
+def _account_facts(person: Person) -> dict[str, Any]:
+    """The columns in which one account differs from another."""
+    return {
+        "id": account_id(person.n),
+        "user_name": person.user_name,
+        "user_name_key": user_name_key(person.user_name),
+        "display_name": person.display_name,
+        "display_name_key": fold(person.display_name),
+        "email": person.email,
+    }
+
+
 def account_of(person: Person, *, tenant_id: UUID) -> Account:
     """The account that a directory's word makes of a person."""
     return Account(
-        id=account_id(person.n), tenant_id=tenant_id, kind=AccountKind.PERSON, state=AccountState.ACTIVE,
-        was_active=True, state_since=MADE, made_at=MADE, user_name=person.user_name,
-        user_name_key=user_name_key(person.user_name), display_name=person.display_name,
-        display_name_key=fold(person.display_name), email=person.email,
+        tenant_id=tenant_id, kind=AccountKind.PERSON, state=AccountState.ACTIVE, was_active=True, state_since=MADE,
+        made_at=MADE, **_account_facts(person),
     )  # fmt: skip
+
+
+def _shadow_facts(person: Person) -> dict[str, Any]:
+    """The columns in which one resource differs from another."""
+    return {
+        "id": user_id(person.n),
+        "account_id": account_id(person.n),
+        "name": person.user_name,
+        "name_key": user_name_key(person.user_name),
+        "external_id": person.external_id,
+        "display_name_key": fold(person.display_name),
+        "email_key": fold(person.email),
+        "document": person.said,
+        "digest": digest(person.said),
+    }
 
 
 def shadow_of(person: Person, *, tenant_id: UUID, system_id: UUID) -> Shadow:
     """The resource that goes with it."""
     return Shadow(
-        id=user_id(person.n), tenant_id=tenant_id, system_id=system_id, resource_type="User",
-        account_id=account_id(person.n), name=person.user_name, name_key=user_name_key(person.user_name),
-        external_id=person.external_id, display_name_key=fold(person.display_name), email_key=fold(person.email),
-        more_emails=False, wants_active=True, document=person.said, digest=digest(person.said),
-        made_at=MADE, changed_at=MADE,
+        tenant_id=tenant_id, system_id=system_id, resource_type="User", more_emails=False, wants_active=True,
+        made_at=MADE, changed_at=MADE, **_shadow_facts(person),
     )  # fmt: skip
 
 
-def _fields(model: type[Model]) -> list[Field[Any, Any]]:
-    return [field for field in model._meta.concrete_fields if not field.generated]
+def _copy(like: Model, rows: Iterable[dict[str, Any]]) -> None:
+    """Rows that are like one of their model except in the columns that they name.
 
-
-def _copy(model: type[Model], rows: Iterable[Model]) -> None:
-    """Into a table of the session first: COPY itself does not go together with row-level security."""
-    fields, table = _fields(model), model._meta.db_table
-    columns = ", ".join(f'"{field.column}"' for field in fields)
+    Into a table of the session first: COPY itself does not go together with row-level security.
+    """
+    fields = [field for field in like._meta.concrete_fields if not field.generated]
+    table, columns = like._meta.db_table, ", ".join(f'"{field.column}"' for field in fields)
+    same = {one.attname: one.get_db_prep_save(getattr(like, one.attname), connection=connection) for one in fields}
     with connection.cursor() as cursor:
         cursor.execute(f"CREATE TEMPORARY TABLE IF NOT EXISTS bench_{table} (LIKE {table} INCLUDING DEFAULTS)")
         with cursor.copy(f"COPY bench_{table} ({columns}) FROM STDIN") as copy:
             for row in rows:
-                copy.write_row(
-                    [field.get_db_prep_save(getattr(row, field.attname), connection=connection) for field in fields]
-                )
+                values = {**same, **row}
+                copy.write_row([Jsonb(one) if isinstance(one, dict) else one for one in values.values()])
         cursor.execute(f"INSERT INTO {table} ({columns}) SELECT {columns} FROM bench_{table}")  # noqa: S608 - model's names
         cursor.execute(f"TRUNCATE bench_{table}")
 
@@ -124,8 +146,9 @@ def load(company: Company) -> dict[str, Any]:
     for numbers in _slices(company.everybody):
         people = [Person(n=n) for n in numbers]
         with _cause(tenant.pk):
-            _copy(Account, (account_of(one, tenant_id=tenant.pk) for one in people))
-            _copy(Shadow, (shadow_of(one, tenant_id=tenant.pk, system_id=system.pk) for one in people))
+            _copy(account_of(people[0], tenant_id=tenant.pk), map(_account_facts, people))
+            shadow = shadow_of(people[0], tenant_id=tenant.pk, system_id=system.pk)
+            _copy(shadow, map(_shadow_facts, people))
     groups = _groups(company, system)
     return {"tenant": str(tenant.pk), "system": str(system.pk), "token": token, "groups": groups}
 

@@ -60,9 +60,9 @@ def _memory() -> str:
     return f"{total / 2**30:.0f} GiB of memory"
 
 
-def write(run: Run, measured: Mapping[str, float], about: list[str]) -> None:
+def write(run: Run, measured: Mapping[str, float]) -> None:
     """Everything, on standard output."""
-    print("\n".join(about))
+    print("\n".join(run.about))
     if run.floor is not None:
         print(f"Floor: GET /healthz of Rollcall {_times(run.floor)} ms: client, loopback, web server, nothing else")
     print()
@@ -122,9 +122,10 @@ def _weights(run: Run) -> None:
 
 
 def _targets(run: Run, measured: Mapping[str, float]) -> None:
-    print(f"\n{'Target':<46} {'measured':>10} {'wanted':>18}")
+    width = max(len(target.name) for target in TARGETS)
+    print(f"\n{'Target':<{width}} {'measured':>10} {'wanted':>18}")
     for target in TARGETS:
-        print(f"{target.name:<46} {_verdict(target, measured.get(target.name), largest=run.largest)}")
+        print(f"{target.name:<{width}} {_verdict(target, measured.get(target.name), largest=run.largest)}")
 
 
 def _verdict(target: Target, value: float | None, *, largest: int) -> str:

@@ -40,6 +40,7 @@ class Run:
 
     companies: list[Company]
     pace: Pace
+    about: list[str] = field(default_factory=list)
     results: Results = field(default_factory=Results)
     inside: dict[int, dict[str, Any]] = field(default_factory=dict)
     floor: Summary | None = None
@@ -106,20 +107,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sizes = [K] if given.quick else [K, 100 * K]
     companies = [Company(people=people) for people in [*sizes, *([M] if given.million else [])]]
     run = Run(companies=companies, pace=QUICK if given.quick else THOROUGH)
+    code = 0
     try:
         with house() as home:
+            run.about = report.machine(home.owner_url)
             _measure(run, home, alone=given.alone)
-            machine = report.machine(home.owner_url)
     except CannotRun as refusal:
         print(f"rollcall: {refusal}", file=sys.stderr)
         return 1
-    except (StopRequested, KeyboardInterrupt):
-        return 130
+    except StopRequested:
+        run.say("stopped before the end: what was measured until now follows, the rest counts as not reached")
+        code = 130
     measured = ratios(run.results, run.inside, run.companies)
-    report.write(run, measured, machine)
+    report.write(run, measured)
     short = falls_short(TARGETS, measured, largest=run.largest)
     print(json.dumps({"bench": "scim", "ratios": {k: round(v, 3) for k, v in measured.items()}, "falls_short": short}))
-    return 0
+    return code
 
 
 if __name__ == "__main__":

@@ -47,10 +47,8 @@ def _meta(kind: str) -> dict[str, Any]:
 
 
 def _resources(company: Company, described: ScimProvider) -> Iterator[Resource[Any]]:
-    user, group = (
-        next(described.model_for(one) for one in described.resource_types if one.name == name)
-        for name in ("User", "Group")
-    )
+    models: dict[str | None, Any] = {one.name: described.model_for(one) for one in described.resource_types}
+    user, group = models["User"], models["Group"]
     ids = {n: named_uuid("user", n).hex for n in company.everybody}
     for n in company.everybody:
         yield user.model_validate({**Person(n=n).body, "id": ids[n], **_meta("User")})
