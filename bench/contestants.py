@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import os
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -113,7 +112,7 @@ def rollcall(house: House, company: Company) -> Seat:
         house.run(["manage", "migrate", "--no-input", "-v0"], house.for_product(_TEMPLATE, as_owner=True))
         house.made.add(_TEMPLATE)
     house.database(name, template=_TEMPLATE)
-    facts = json.loads(house.run(["bench.load", str(company.people)], house.for_product(name)))
+    facts = house.within(name, "load", str(company.people))
     house.tidy(name)
     process = house.serve(name, "governance.wsgi", house.for_product(name, port=port))
     return Seat(

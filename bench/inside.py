@@ -1,4 +1,4 @@
-"""What the product costs in the database alone, without HTTP: `python -m bench.inside FACTS ROUNDS`, as the application.
+"""What the product costs in the database alone, without HTTP: `python -m bench.within inside FACTS ROUNDS`, as the application.
 
 Each of the product's own functions runs in a scope, in turns with the least that PostgreSQL needs for the same rows;
 what was written is rolled back. Prints one JSON object: by piece its summaries in seconds, and statements by request.
@@ -9,26 +9,25 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
-import sys
 import time
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
-from bench.company import GROUP_URN, Company, Person, user_id
-from bench.load import MADE  # sets Django up; before anything of the product
-from bench.measuring import Cant, Entry, Summary, interleave
-from local.ports import LOOPBACK
-
-from django.db import connection, transaction  # isort: skip
-from django.test import Client  # isort: skip
+from django.db import connection, transaction
+from django.test import Client
 
 from accounts.models.system import System
 from audit.keys import uuid7
 from audit.models import Cause, CauseKind
 from audit.scope import scope
 from bench import memory
+from bench.company import Company, user_id
+from bench.load import MADE
+from bench.measuring import Cant, Entry, Summary, interleave
+from bench.statements import BASE, Statements, requests
+from local.ports import LOOPBACK
 from provisioning import group_intake, shadows
 from provisioning.changes import GroupChange, MemberStep
 from provisioning.models.shadow import Shadow
@@ -39,9 +38,8 @@ from provisioning.scim.views import UsersView
 from provisioning.shadows import Sender
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
 
-BASE = "/scim/v2"
 SIZES = (1_000, 10_000, 100_000)
 MOST_PUT = 10_000
 
@@ -68,23 +66,6 @@ FROM (SELECT unnest(%s::uuid[]) AS id EXCEPT
 JOIN provisioning_shadow s ON s.id = missing.id
 """
 _SETTLE = "SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED"
-
-
-@dataclass
-class Statements:
-    """What was sent to the database, and the seconds until it answered."""
-
-    texts: list[str] = field(default_factory=list)
-    seconds: float = 0.0
-
-    def __call__(self, execute: Callable[..., Any], text: str, params: Any, many: bool, context: Any) -> Any:  # noqa: FBT001
-        """Django's wrapper around each statement."""
-        started = time.perf_counter()
-        try:
-            return execute(text, params, many, context)
-        finally:
-            self.seconds += time.perf_counter() - started
-            self.texts.append(text)
 
 
 @contextmanager
@@ -254,51 +235,6 @@ class Inside:
 
         self.turns(f"put_{size}", {"product": product, "plain": plain})
 
-    # -- requests
-
-    def requests(self) -> dict[str, dict[str, Any]]:
-        """Statements and milliseconds in the database by kind of request, all of it: token, ledger, answer."""
-        group = f"{BASE}/Groups/{self.groups['Block 0000']}"
-        person = Person(n=5)
-        somebody = Person(n=9_000_000 + time.monotonic_ns() % 900_000).body
-        spare = [{"value": str(user_id(self.company.spare[0]))}]
-        add = {"Operations": [{"op": "add", "path": "members", "value": spare}]}
-        off = {"Operations": [{"op": "replace", "path": "active", "value": False}]}
-        members = [{"value": str(user_id(n))} for n in range(1, 1_001)]
-        whole = {"schemas": [GROUP_URN], "displayName": "Block 0000", "members": members}
-        asked: Sequence[tuple[str, str, str, Any]] = (
-            ("list 100", "GET", f"{BASE}/Users?count=100", None),
-            ("filter userName", "GET", f'{BASE}/Users?filter=userName%20eq%20"{person.user_name}"', None),
-            ("filter externalId", "GET", f'{BASE}/Users?filter=externalId%20eq%20"{person.external_id}"', None),
-            ("filter emails.value", "GET", f'{BASE}/Users?filter=emails.value%20eq%20"{person.email}"', None),
-            ("get user", "GET", f"{BASE}/Users/{user_id(5)}", None),
-            ("get group 1,000", "GET", group, None),
-            ("create", "POST", f"{BASE}/Users", somebody),
-            ("deactivate", "PATCH", "", off),
-            ("add member", "PATCH", group, add),
-            ("put group 1,000", "PUT", group, whole),
-        )
-        found: dict[str, dict[str, Any]] = {}
-        made = ""
-        client = Client(SERVER_NAME=LOOPBACK)
-        for name, method, path, body in asked:
-            statements = Statements()
-            started = time.perf_counter()
-            with connection.execute_wrapper(statements):
-                response: Any = client.generic(
-                    method, path or f"{BASE}/Users/{made}", json.dumps(body) if body else b"",
-                    content_type="application/scim+json", headers={"Authorization": f"Bearer {self.token}"},
-                )  # fmt: skip
-                content = b"".join(response.streaming_content) if response.streaming else response.content
-            seconds = time.perf_counter() - started
-            if name == "create":
-                made = json.loads(content)["id"]
-            found[name] = {
-                "status": response.status_code, "statements": len(statements.texts), "seconds": seconds,
-                "database": statements.seconds,
-            }  # fmt: skip
-        return found
-
 
 def _grows(call: Callable[[], float]) -> float:
     """Megabytes by which this process grows, at its most, while something is done for the first time."""
@@ -309,10 +245,11 @@ def _grows(call: Callable[[], float]) -> float:
     return memory.peak(pid) - before
 
 
-def main(facts: dict[str, Any], rounds: int) -> dict[str, Any]:
-    """Everything."""
-    inside = Inside(facts, rounds)
-    inside.requests()  # for warmth
+def main(text: str, rounds: str) -> dict[str, Any]:
+    """Everything; `text` is what `bench.load` told, as JSON, and how many people there are."""
+    facts = json.loads(text)
+    inside = Inside(facts, int(rounds))
+    requests(facts)  # for warmth
     inside.page()
     for size in SIZES:
         if inside.company.team(size) is not None:
@@ -320,8 +257,4 @@ def main(facts: dict[str, Any], rounds: int) -> dict[str, Any]:
             inside.add_member(size)
             if size <= MOST_PUT:
                 inside.put(size)
-    return {"pieces": inside.found, "requests": inside.requests()}
-
-
-if __name__ == "__main__":
-    print(json.dumps(main(json.loads(sys.argv[1]), int(sys.argv[2]))))
+    return {"pieces": inside.found, "requests": requests(facts)}

@@ -1,51 +1,38 @@
-"""Whether what was copied in is what the product would have made: `python -m bench.likeness N ID`.
-
-Person `N` was made through the API and got that id. Every column of the resource and its account is compared with what
-`bench.load` would have written for the same person, except keys and instants.
-"""
+"""Whether the copied company is one that the product could have made: asked before anything is measured."""
 
 from __future__ import annotations
 
-import sys
 from typing import TYPE_CHECKING, Any
 
-from bench.load import account_of, shadow_of  # sets Django up; before anything of the product
-
-from accounts.models.tenant import Tenant  # isort: skip
-from audit.scope import scope  # isort: skip
-from bench.company import Person
-
-from provisioning.models.shadow import Shadow  # isort: skip
+from bench import works
+from bench.wire import Ask
+from local.errors import CannotRun
 
 if TYPE_CHECKING:
-    from django.db.models import Model
-
-_OWN = {"id", "account_id", "made_at", "changed_at", "state_since"}
-
-
-def differing(made: Model, copied: Model) -> dict[str, tuple[Any, Any]]:
-    """The columns in which two rows differ, beside those that are each row's own."""
-    names = [field.attname for field in made._meta.concrete_fields if field.attname not in _OWN]
-    pairs = {name: (getattr(made, name), getattr(copied, name)) for name in names}
-    return {name: (one, other) for name, (one, other) in pairs.items() if one != other}
+    from bench.contestants import Seat
+    from bench.serving import House
 
 
-def compare(n: int, scim_id: str) -> dict[str, tuple[Any, Any]]:
-    """The differences of person `n`; empty when there are none."""
-    with scope():
-        tenant = Tenant.objects.get(slug="bench")
-    with scope(tenant=tenant.pk):
-        made = Shadow.objects.select_related("account").get(pk=scim_id)
-        person = Person(n=n)
-        assert made.account is not None
-        return {
-            **differing(made, shadow_of(person, tenant_id=tenant.pk, system_id=made.system_id)),
-            **differing(made.account, account_of(person, tenant_id=tenant.pk)),
-        }
+def shape(value: Any) -> Any:
+    """A JSON value without its facts: names and types."""
+    if isinstance(value, dict):
+        return {name: shape(inner) for name, inner in sorted(value.items())}
+    if isinstance(value, list):
+        return [shape(value[0])] if value else []
+    return type(value).__name__
 
 
-if __name__ == "__main__":
-    found = compare(int(sys.argv[1]), sys.argv[2])
-    for name, (one, other) in found.items():
-        print(f"{name}: the product writes {one!r}, the bench {other!r}", file=sys.stderr)
-    sys.exit(1 if found else 0)
+def check(home: House, seat: Seat) -> None:
+    """Make one person through the API, and compare. Raises `CannotRun` where the copied ones differ."""
+    number = seat.next_person
+    works.make_somebody(seat)
+    made = seat.made[-1]
+    differing = home.within(str(seat.facts["database"]), "columns", str(number), made)
+    if differing:
+        raise CannotRun(f"what is copied in is not what the product writes: {differing}")
+    # Somebody who is in no group either, and somebody from the middle, whose groups are left out.
+    one = shape(works.sent(seat, Ask.of("GET", f"{seat.base}/Users/{made}")).body)
+    for n in (seat.company.spare[0], seat.company.people // 2):
+        other = shape(works.sent(seat, Ask.of("GET", f"{seat.base}/Users/{seat.user(n)}")).body)
+        if one | {"groups": None} != other | {"groups": None}:
+            raise CannotRun(f"a copied person is answered otherwise than one made here: {other} and {one}")

@@ -1,38 +1,29 @@
-"""Fills a database of Rollcall with a company: `python -m bench.load PEOPLE`, as the application's own role.
+"""Fills a database of Rollcall with a company: `python -m bench.within load PEOPLE`, as the application's own role.
 
 People are copied in with their history (the triggers write it), into the columns that `provisioning.intake` fills;
 groups go through the product's own door. That people are what the product would have made of them is looked at later,
-by making one more through the API and comparing every column (`bench.likeness`).
+by making one more through the API and comparing every column (`bench.columns`).
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import json
-import os
-import sys
 from typing import TYPE_CHECKING, Any
 
-import django
+from django.db import connection
 from psycopg.types.json import Jsonb
 
+from accounts.models.account import Account, AccountKind, AccountState
+from accounts.models.system import System, SystemKind
+from accounts.models.tenant import Tenant, TenantKind
+from audit.keys import uuid7
+from audit.models import Cause, CauseKind
+from audit.scope import scope
 from bench.company import Company, Person, account_id, user_id
-
-os.environ.setdefault("DJANGO_SETTINGS_MODULE", "governance.settings")
-django.setup()
-
-from django.db import connection  # noqa: E402  everything of the product wants its settings first
-
-from accounts.models.account import Account, AccountKind, AccountState  # noqa: E402
-from accounts.models.system import System, SystemKind  # noqa: E402
-from accounts.models.tenant import Tenant, TenantKind  # noqa: E402
-from audit.keys import uuid7  # noqa: E402
-from audit.models import Cause, CauseKind  # noqa: E402
-from audit.scope import scope  # noqa: E402
-from provisioning import group_intake, systems, tokens  # noqa: E402
-from provisioning.changes import GroupChange, MemberStep, fold, user_name_key  # noqa: E402
-from provisioning.models.shadow import Shadow  # noqa: E402
-from provisioning.shadows import Sender, digest  # noqa: E402
+from provisioning import group_intake, systems, tokens
+from provisioning.changes import GroupChange, MemberStep, fold, user_name_key
+from provisioning.models.shadow import Shadow
+from provisioning.shadows import Sender, digest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -130,8 +121,9 @@ def _groups(company: Company, system: System) -> dict[str, str]:
     return made
 
 
-def load(company: Company) -> dict[str, Any]:
+def main(people: str) -> dict[str, Any]:
     """Everything; returns what the bench has to know: token, tenant, system, and the groups' ids by name."""
+    company = Company(people=int(people))
     now = dt.datetime.now(dt.UTC)
     with _cause():
         tenant = Tenant.objects.create(slug="bench", name="Bench", kind=TenantKind.ORGANISATION, made_at=MADE)
@@ -144,14 +136,10 @@ def load(company: Company) -> dict[str, Any]:
             system=system, label="bench", may=["read", "write"], expires_at=until, made_by=None, at=now
         )
     for numbers in _slices(company.everybody):
-        people = [Person(n=n) for n in numbers]
+        some = [Person(n=n) for n in numbers]
         with _cause(tenant.pk):
-            _copy(account_of(people[0], tenant_id=tenant.pk), map(_account_facts, people))
-            shadow = shadow_of(people[0], tenant_id=tenant.pk, system_id=system.pk)
-            _copy(shadow, map(_shadow_facts, people))
+            _copy(account_of(some[0], tenant_id=tenant.pk), map(_account_facts, some))
+            shadow = shadow_of(some[0], tenant_id=tenant.pk, system_id=system.pk)
+            _copy(shadow, map(_shadow_facts, some))
     groups = _groups(company, system)
     return {"tenant": str(tenant.pk), "system": str(system.pk), "token": token, "groups": groups}
-
-
-if __name__ == "__main__":
-    print(json.dumps(load(Company(people=int(sys.argv[1])))))

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.contestants import ANOTHER, MEMORY, ROLLCALL, SHORT, STOCK
 from bench.measuring import ratio
+from bench.targets import K, M
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from bench.course import Results
     from bench.measuring import Summary
 
-K, M = 1_000, 1_000_000
 _SIZES = {K: "1k", 10 * K: "10k", 100 * K: "100k", M: "1m"}
 _MS = 1_000
 # Pieces that carry a size in their ratio's name, since they depend on it; the others are told at the largest in common.

@@ -14,7 +14,7 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from bench import course, likeness_of, report, works
+from bench import course, likeness, report, works
 from bench.company import Company
 from bench.contestants import ALL, ROLLCALL, open_seats, rollcall_at_full_strength
 from bench.course import QUICK, THOROUGH, Pace, Results
@@ -66,7 +66,7 @@ def _measure(run: Run, home: House, *, alone: bool) -> None:
     ours = [seat for seat in seats if seat.who == ROLLCALL]
     shared = [seat for seat in seats if seat.company.people == min(run.largest, 100 * K)]
     for seat in ours:
-        likeness_of.check(home, seat)
+        likeness.check(home, seat)
     run.floor = Summary.of(works.floor(ours[0].port, "/healthz", times=_FLOOR))
     for seat, size in itertools.product(shared, (K, 100 * K)):
         course.peak_of_group(seat, size, run.results)
@@ -77,7 +77,10 @@ def _measure(run: Run, home: House, *, alone: bool) -> None:
     _at_the_end(run, home, next(seat for seat in shared if seat.who == ROLLCALL))
     for seat in ours:
         run.say(f"in the database alone: {seat.title}")
-        run.inside[seat.company.people] = _inside(home, seat, rounds=run.pace.inside)
+        facts = json.dumps({**seat.facts, "people": seat.company.people})
+        run.inside[seat.company.people] = home.within(
+            str(seat.facts["database"]), "inside", facts, str(run.pace.inside)
+        )
 
 
 def _at_the_end(run: Run, home: House, seat: Seat) -> None:
@@ -87,14 +90,6 @@ def _at_the_end(run: Run, home: House, seat: Seat) -> None:
     shipped = rollcall_at_full_strength(home, seat)
     course.at_once(shipped, run.pace, run.results, suffix="_as_shipped")
     home.stop(shipped.process)
-
-
-def _inside(home: House, seat: Seat, *, rounds: int) -> dict[str, Any]:
-    facts = {**seat.facts, "people": seat.company.people}
-    environment = home.for_product(str(seat.facts["database"]), port=seat.port)
-    said = home.run(["bench.inside", json.dumps(facts), str(rounds)], environment)
-    found: dict[str, Any] = json.loads(said.splitlines()[-1])  # before it, the product's own log lines
-    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

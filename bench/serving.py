@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import secrets
 import signal
@@ -11,7 +12,7 @@ import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
@@ -101,6 +102,11 @@ class House:
         if done.returncode:
             raise CannotRun(f"`{' '.join(argv)}` failed:\n{done.stderr.strip()[-2000:] or done.stdout.strip()}")
         return done.stdout
+
+    def within(self, database: str, module: str, *arguments: str) -> Any:
+        """What a module of the bench finds inside the product, on one database (`bench.within`)."""
+        said = self.run(["bench.within", module, *arguments], self.for_product(database))
+        return json.loads(said.splitlines()[-1])
 
     def serve(
         self, name: str, application: str, environment: Mapping[str, str], *, workers: int = 1, worker_class: str = ""
