@@ -36,7 +36,7 @@ _GIVEN = (
     "Jean",
     "Leslie",
 )
-_FAMILY = ("Lovelace", "Hopper", "Turing", "Liskov", "Knuth", "Perlman", "Wirth", "Allen", "Hoare", "Bartik", "Lamport")
+_FAMILY = ("Lovelace", "Hopper", "Turing", "Liskov", "Knuth", "Perlman", "Kay", "Allen", "Hoare", "Bartik", "Lamport")
 
 
 @dataclass(frozen=True, kw_only=True)

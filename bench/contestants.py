@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import os
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench import load_peers
@@ -12,6 +13,7 @@ from bench.company import Company, Person, named_uuid, user_id
 from bench.serving import a_token
 from bench.wire import Ask, Wire
 from local import ports
+from local.errors import CannotRun
 
 if TYPE_CHECKING:
     import subprocess
@@ -30,7 +32,7 @@ _TEMPLATE = "bench_rollcall"
 SHIPPED = 2
 """Processes of `gunicorn_conf.py`."""
 
-_CANT: Mapping[str, Mapping[str, str]] = {
+_UNABLE: Mapping[str, Mapping[str, str]] = {
     ROLLCALL: {},
     STOCK: {
         "cursor": NO_CURSORS,
@@ -70,9 +72,9 @@ class Seat:
         return f"{self.who}, {self.company.people:,}"
 
     @property
-    def cant(self) -> Mapping[str, str]:
+    def unable(self) -> Mapping[str, str]:
         """What it can't do, and why."""
-        return _CANT[self.who]
+        return _UNABLE[self.who]
 
     def another_wire(self) -> Wire:
         """One more client."""
@@ -187,16 +189,34 @@ def rollcall_at_full_strength(house: House, seat: Seat) -> Seat:
 def open_seats(
     house: House, companies: list[Company], who: Callable[[Company], tuple[str, ...]], *, say: Callable[[str], None]
 ) -> list[Seat]:
-    """All that take part, serving. Who builds its company while it starts begins first."""
-    seats = []
+    """All that take part, serving. Who builds its company while it starts begins first.
+
+    A peer that can't be started is told of and left out: what was to be measured against it is then not reached.
+    """
+    found = []
     for company in companies:
         for name in sorted(who(company), key=lambda one: one != MEMORY):
-            seats.append(_OPEN[name](house, company))
-            say(f"{seats[-1].title}: loaded")
+            seat = _unless_peer(name, say, partial(_OPEN[name], house, company))
+            if seat is not None:
+                found.append(seat)
+                say(f"{seat.title}: loaded")
             house.look()
-    for seat in seats:
-        house.wait_for(_log_name(seat), seat.process, seat.is_ready)
-    return seats
+    return [seat for seat in found if _unless_peer(seat.who, say, partial(_waited_for, house, seat))]
+
+
+def _waited_for(house: House, seat: Seat) -> Seat:
+    house.wait_for(_log_name(seat), seat.process, seat.is_ready)
+    return seat
+
+
+def _unless_peer(who: str, say: Callable[[str], None], do: Callable[[], Seat]) -> Seat | None:
+    try:
+        return do()
+    except CannotRun as refusal:
+        if who == ROLLCALL:
+            raise
+        say(f"{who} does not take part: {refusal}")
+        return None
 
 
 def _log_name(seat: Seat) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench import memory, works
 from bench.contestants import ROLLCALL, STOCK
-from bench.measuring import Cant, Entry, Summary, interleave
+from bench.measuring import Entry, Summary, Unable, interleave
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -95,7 +95,7 @@ class Results:
     """What was measured: by piece and seat a summary, or why there is none; and what the workers weighed."""
 
     found: dict[tuple[str, str, int], Summary] = field(default_factory=dict)
-    cant: dict[tuple[str, str, int], str] = field(default_factory=dict)
+    unable: dict[tuple[str, str, int], str] = field(default_factory=dict)
     weights: dict[str, Weight] = field(default_factory=dict)
     peaks: dict[tuple[str, int], float] = field(default_factory=dict)
     """Megabytes that a worker grew by while it answered with a group of so many."""
@@ -109,10 +109,7 @@ def run(
     seats: Sequence[Seat], pace: Pace, results: Results, *, look: Callable[[], None], say: Callable[[str], None]
 ) -> None:
     """All pieces."""
-    for seat in seats:
-        if seat.who == ROLLCALL:
-            results.weights[seat.title] = memory.Weight(pid=memory.worker_of(seat.process.pid))
-    _weigh(seats, results)
+    _begin_to_weigh(seats, results)
     for piece in PIECES:
         say(piece.title)
         _piece(piece, [seat for seat in seats if piece.applies(seat)], pace, results, look)
@@ -124,10 +121,10 @@ def _piece(piece: Piece, seats: Sequence[Seat], pace: Pace, results: Results, lo
     for seat in seats:
         try:
             call = piece.make(seat)
-        except Cant as reason:
-            results.cant[piece.name, seat.who, seat.company.people] = str(reason)
+        except Unable as reason:
+            results.unable[piece.name, seat.who, seat.company.people] = str(reason)
         except (OSError, http.client.HTTPException) as error:
-            results.cant[piece.name, seat.who, seat.company.people] = f"no answer: {type(error).__name__}"
+            results.unable[piece.name, seat.who, seat.company.people] = f"no answer: {type(error).__name__}"
         else:
             entries.append((seat, Entry(name=seat.title, call=_safe(call))))
         look()
@@ -135,7 +132,7 @@ def _piece(piece: Piece, seats: Sequence[Seat], pace: Pace, results: Results, lo
     for seat, entry in entries:
         key = (piece.name, seat.who, seat.company.people)
         if entry.failed:
-            results.cant[key] = entry.failed
+            results.unable[key] = entry.failed
         else:
             results.found[key] = Summary.of(entry.samples)
 
@@ -145,15 +142,30 @@ def _safe(call: Callable[[], float]) -> Callable[[], float]:
         try:
             return call()
         except (OSError, http.client.HTTPException) as error:
-            raise Cant(f"no answer: {type(error).__name__}") from error
+            raise Unable(f"no answer: {type(error).__name__}") from error
 
     return safely
 
 
+def _begin_to_weigh(seats: Sequence[Seat], results: Results) -> None:
+    for seat in seats:
+        if seat.who == ROLLCALL:
+            try:
+                results.weights[seat.title] = memory.Weight(pid=memory.worker_of(seat.process.pid))
+            except Unable as reason:
+                results.unable["weight", seat.who, seat.company.people] = str(reason)
+    _weigh(seats, results)
+
+
 def _weigh(seats: Sequence[Seat], results: Results, *, is_soak: bool = False) -> None:
+    """A worker that can't be weighed any more, such as one that died, has no weight at all."""
     for seat in seats:
         if seat.title in results.weights:
-            results.weights[seat.title].look(seat.sent, is_soak=is_soak)
+            try:
+                results.weights[seat.title].look(seat.sent, is_soak=is_soak)
+            except Unable as reason:
+                results.unable["weight", seat.who, seat.company.people] = str(reason)
+                del results.weights[seat.title]
 
 
 def peak_of_group(seat: Seat, size: int, results: Results) -> None:
@@ -167,8 +179,8 @@ def peak_of_group(seat: Seat, size: int, results: Results) -> None:
         before = memory.rss(pid)
         call()
         results.peaks[seat.who, size] = memory.peak(pid) - before
-    except Cant as reason:
-        results.cant[f"peak_{size}", seat.who, seat.company.people] = str(reason)
+    except Unable as reason:
+        results.unable[f"peak_{size}", seat.who, seat.company.people] = str(reason)
 
 
 def at_once(seat: Seat, pace: Pace, results: Results, *, suffix: str = "") -> None:
@@ -179,22 +191,26 @@ def at_once(seat: Seat, pace: Pace, results: Results, *, suffix: str = "") -> No
         found: Mapping[str, list[float]] = dict(
             zip(names, works.at_once(seat, clients=CLIENTS, each=pace.each), strict=True)
         )
-    except Cant as reason:
-        results.cant |= {(name, seat.who, seat.company.people): str(reason) for name in names}
+    except Unable as reason:
+        results.unable |= {(name, seat.who, seat.company.people): str(reason) for name in names}
         return
     results.found |= {(name, seat.who, seat.company.people): Summary.of(values) for name, values in found.items()}
 
 
 def soak(seat: Seat, pace: Pace, results: Results, look: Callable[[], None]) -> None:
     """The same mix of requests again and again, at the end, while the worker is weighed."""
-    calls = [
-        works.list_page(seat), works.filter_user_name(seat), works.get_user(seat), works.create(seat),
-        works.deactivate(seat), works.patch_group(seat, 1_000),
-    ]  # fmt: skip
-    turns = max(pace.soak // len(calls), 1)
-    for turn in range(turns):
-        for call in calls:
-            call()
-        if turn % max(turns // 40, 1) == 0:
-            _weigh([seat], results, is_soak=True)
-            look()
+    try:
+        calls = [
+            works.list_page(seat), works.filter_user_name(seat), works.get_user(seat), works.create(seat),
+            works.deactivate(seat), works.patch_group(seat, 1_000),
+        ]  # fmt: skip
+        turns = max(pace.soak // len(calls), 1)
+        for turn in range(turns):
+            for call in calls:
+                call()
+            if turn % max(turns // 40, 1) == 0:
+                _weigh([seat], results, is_soak=True)
+                look()
+    except Unable as reason:
+        results.unable["weight", seat.who, seat.company.people] = str(reason)
+        results.weights.pop(seat.title, None)

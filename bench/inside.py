@@ -25,7 +25,7 @@ from audit.scope import scope
 from bench import memory
 from bench.company import Company, user_id
 from bench.load import MADE
-from bench.measuring import Cant, Entry, Summary, interleave
+from bench.measuring import Entry, Summary, Unable, interleave
 from bench.statements import BASE, Statements, requests
 from local.ports import LOOPBACK
 from provisioning import group_intake, shadows
@@ -111,7 +111,7 @@ class Inside:
                 content = answer.http().content
                 seconds = time.perf_counter() - started
             if content.count(b'"userName"') != 100:  # noqa: PLR2004  a page
-                raise Cant("the page is not whole")
+                raise Unable("the page is not whole")
             return seconds
 
         self.turns("page", {"product": product, "plain": lambda: self._plain(_PLAIN_PAGE, self.system.pk)})
@@ -128,7 +128,7 @@ class Inside:
     def _shadow(self, size: int) -> Shadow:
         team = self.company.team(size)
         if team is None:
-            raise Cant(f"no group of {size}")
+            raise Unable(f"no group of {size}")
         return Shadow.objects.select_related("group").get(pk=self.groups[team.name])
 
     def group(self, size: int) -> None:
@@ -145,7 +145,7 @@ class Inside:
             length = sum(len(chunk) for chunk in chunks)
             seconds = time.perf_counter() - started
             if response.status_code != 200 or length < 100 * size:  # noqa: PLR2004  OK, and bytes to a member
-                raise Cant(f"answered {response.status_code} with {length} bytes")
+                raise Unable(f"answered {response.status_code} with {length} bytes")
             return seconds
 
         def plain() -> float:
@@ -163,7 +163,7 @@ class Inside:
 
         try:
             grew = _grows(product)
-        except Cant:
+        except Unable:
             grew = None
         self.turns(f"group_{size}", {"product": product, "plain": plain})
         self.found[f"group_{size}"]["megabytes"] = grew
@@ -186,7 +186,7 @@ class Inside:
                 pk = UUID(self.groups[cast("Any", self.company.team(size)).name])
                 shadow = shadows.lock_shadow(system=self.system, resource_type="Group", id=pk)
                 if shadow is None:
-                    raise Cant("the group is gone")
+                    raise Unable("the group is gone")
                 change = self._change(shadow, step)
                 group_intake.change_group(sender=self._sender(), shadow=shadow, change=change, at=MADE)
                 with connection.cursor() as cursor:
@@ -213,7 +213,7 @@ class Inside:
         """A list of members that differs in one of a hundred: the door, and the bare difference in SQL."""
         team = self.company.team(size)
         if team is None:
-            raise Cant(f"no group of {size}")
+            raise Unable(f"no group of {size}")
         changed = min(size // 100, len(self.company.spare))
         wanted = [user_id(n) for n in [*team.members[changed:], *self.company.spare[:changed]]]
         statements = Statements()
@@ -229,7 +229,7 @@ class Inside:
                     cursor.execute(_PLAIN_END, [MADE, self.tenant, group, system, wanted])
                     cursor.execute(_PLAIN_ADD, [group, MADE, wanted, self.tenant, group, system])
                     if cursor.rowcount != changed:
-                        raise Cant(f"{cursor.rowcount} rows are not the difference")
+                        raise Unable(f"{cursor.rowcount} rows are not the difference")
                     cursor.execute(_SETTLE)
                 return time.perf_counter() - started
 

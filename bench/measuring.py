@@ -13,7 +13,7 @@ LEAST = 3
 """Samples that every contestant gives, however slow it is."""
 
 
-class Cant(Exception):
+class Unable(Exception):
     """A contestant can't do a piece of work; the text says why. Never a number."""
 
 
@@ -62,7 +62,7 @@ def interleave(
     """Let all do their work in turns, the first of a round being another one each time; the first call is for warmth.
 
     Who has spent `budget` seconds stops after `LEAST` samples, and after three budgets with what there is: nobody waits
-    for hours for a peer's tenth sample. Who can't go on (`Cant`) stops at once and keeps no number.
+    for hours for a peer's tenth sample. Who can't go on (`Unable`) stops at once and keeps no number.
     """
     for entry in entries:
         _once(entry, is_warm_up=True)
@@ -86,7 +86,7 @@ def _goes_on(entry: Entry, budget: float) -> bool:
 def _once(entry: Entry, *, is_warm_up: bool) -> None:
     try:
         seconds = entry.call()
-    except Cant as reason:
+    except Unable as reason:
         entry.failed = str(reason)
         entry.samples.clear()
         entry.spent = 0.0

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
 
-from bench.measuring import Cant, slope
+from bench.measuring import Unable, slope
 
 _KIB = 1024
 _RESET_PEAK = "5"  # proc(5), /proc/pid/clear_refs
@@ -21,15 +21,15 @@ def _field(pid: int, file: str, name: str) -> float:
     try:
         text = Path(f"/proc/{pid}/{file}").read_text(encoding="ascii")
     except OSError as error:
-        raise Cant(f"the weight of a process can't be read here: {error.strerror}") from error
+        raise Unable(f"the weight of a process can't be read here: {error.strerror}") from error
     found = re.search(rf"^{name}:\s+(\d+) kB$", text, re.MULTILINE)
     if found is None:
-        raise Cant(f"{file} does not say {name} here")
+        raise Unable(f"{file} does not say {name} here")
     return int(found[1]) / _KIB
 
 
 def rss(pid: int) -> float:
-    """Resident megabytes. Raises `Cant` where there is no /proc."""
+    """Resident megabytes. Raises `Unable` where there is no /proc."""
     return _field(pid, "status", "VmRSS")
 
 
@@ -48,7 +48,7 @@ def forget_peak(pid: int) -> None:
     try:
         Path(f"/proc/{pid}/clear_refs").write_text(_RESET_PEAK, encoding="ascii")
     except OSError as error:
-        raise Cant(f"the peak can't be counted anew here: {error.strerror}") from error
+        raise Unable(f"the peak can't be counted anew here: {error.strerror}") from error
 
 
 def worker_of(master: int) -> int:
@@ -56,7 +56,7 @@ def worker_of(master: int) -> int:
     try:
         children = Path(f"/proc/{master}/task/{master}/children").read_text(encoding="ascii").split()
     except OSError as error:
-        raise Cant(f"gunicorn's worker can't be found here: {error.strerror}") from error
+        raise Unable(f"gunicorn's worker can't be found here: {error.strerror}") from error
     return int(children[0])
 
 

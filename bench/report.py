@@ -81,13 +81,13 @@ def _times(one: Summary) -> str:
 def _piece(run: Run, name: str, title: str) -> None:
     found = run.results.found
     rows = [(who, company.people) for company in run.companies for who in ALL]
-    rows = [(who, n) for who, n in rows if (name, who, n) in found or (name, who, n) in run.results.cant]
+    rows = [(who, n) for who, n in rows if (name, who, n) in found or (name, who, n) in run.results.unable]
     if rows:
         print(title)
     for who, people in rows:
         one = found.get((name, who, people))
         if one is None:
-            print(f"  {who:<56} {people:>9,}    can't: {run.results.cant[name, who, people]}")
+            print(f"  {who:<56} {people:>9,}    can't: {run.results.unable[name, who, people]}")
             continue
         beside = ratio(one, found.get((name, ROLLCALL, people)))
         half = f"  half of the work: {why_half(who)}" if name == "put_group_1000" and why_half(who) else ""
@@ -117,6 +117,9 @@ def _weights(run: Run) -> None:
     for title, weight in run.results.weights.items():
         start, middle, end = weight.start_middle_end()
         print(f"  {title:<40} {start:7.1f} {middle:7.1f} {end:7.1f} {weight.climb():7.2f}")
+    for (name, who, people), reason in run.results.unable.items():
+        if name == "weight" or name.startswith("peak_"):
+            print(f"  {who}, {people:,}: not weighed: {reason}")
     for (who, size), grew in sorted(run.results.peaks.items()):
         print(f"  {who}: grew by {grew:.1f} at most while it answered with a group of {size:,}")
 

@@ -100,7 +100,7 @@ class House:
             [sys.executable, "-m", *argv], env=dict(environment), cwd=ROOT, capture_output=True, text=True, check=False
         )
         if done.returncode:
-            raise CannotRun(f"`{' '.join(argv)}` failed:\n{done.stderr.strip()[-2000:] or done.stdout.strip()}")
+            raise CannotRun(f"`{' '.join(argv[:2])}` failed:\n{done.stderr.strip()[-2000:] or done.stdout.strip()}")
         return done.stdout
 
     def within(self, database: str, module: str, *arguments: str) -> Any:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from bench.company import GROUP_URN, PATCH_URN, Person
 from bench.contestants import DROPS_MEMBERS, STOCK
-from bench.measuring import Cant
+from bench.measuring import Unable
 from bench.wire import Ask, Reply, Wire
 
 if TYPE_CHECKING:
@@ -33,17 +33,17 @@ _PATIENCE = 0.0006  # seconds for each person, on that way
 
 
 def sent(seat: Seat, ask: Ask, *, well: Iterable[int] = (200,)) -> Reply:
-    """The answer. Raises `Cant` for any status but those."""
+    """The answer. Raises `Unable` for any status but those."""
     reply = seat.wire.send(ask)
     seat.sent += 1
     if reply.status not in well:
-        raise Cant(f"{ask.method} {ask.path.partition('?')[0]} is answered {reply.quoted()}")
+        raise Unable(f"{ask.method} {ask.path.partition('?')[0]} is answered {reply.quoted()}")
     return reply
 
 
 def _refuse(seat: Seat, what: str) -> None:
-    if what in seat.cant:
-        raise Cant(seat.cant[what])
+    if what in seat.unable:
+        raise Unable(seat.unable[what])
 
 
 def _reading(seat: Seat, paths: Iterable[str], *, holds: Callable[[dict[str, Any]], bool]) -> Call:
@@ -51,7 +51,7 @@ def _reading(seat: Seat, paths: Iterable[str], *, holds: Callable[[dict[str, Any
     asks = itertools.cycle([Ask.of("GET", seat.base + path) for path in paths])
     first = sent(seat, next(asks)).body
     if not holds(first):
-        raise Cant(f"the answer is wrong: {str(first)[:200]}")
+        raise Unable(f"the answer is wrong: {str(first)[:200]}")
     return lambda: sent(seat, next(asks)).seconds
 
 
@@ -77,11 +77,11 @@ def cursor_page(seat: Seat, depth: float) -> Call:
     until = time.monotonic() + _PATIENCE * seat.company.people
     for _ in range(int(seat.company.people * depth) // _WALK):
         if time.monotonic() > until:
-            raise Cant(f"it takes more than {_PATIENCE * seat.company.people:.0f} s to page to that depth")
+            raise Unable(f"it takes more than {_PATIENCE * seat.company.people:.0f} s to page to that depth")
         path = f"{seat.base}/Users?count={_WALK}&attributes=userName&cursor={quote(cursor)}"
         cursor = sent(seat, Ask.of("GET", path)).body.get("nextCursor", "")
         if not cursor:
-            raise Cant("its pages end before that depth")
+            raise Unable("its pages end before that depth")
     return _reading(seat, [f"/Users?count={PAGE}&cursor={quote(cursor)}"], holds=_holds_page)
 
 
@@ -129,14 +129,14 @@ def get_group(seat: Seat, size: int) -> Call:
 
 def _whole(reply: Reply, size: int) -> float:
     if reply.content.count(b'"value"') < size:
-        raise Cant("the answer lacks members")
+        raise Unable("the answer lacks members")
     return reply.seconds
 
 
 def _team(seat: Seat, size: int) -> Team:
     team = seat.company.team(size)
     if team is None:
-        raise Cant(f"there is no group of {size:,} in a company of {seat.company.people:,}")
+        raise Unable(f"there is no group of {size:,} in a company of {seat.company.people:,}")
     return team
 
 
@@ -162,7 +162,7 @@ def end_somebody(seat: Seat) -> float:
     body = patched({"op": "replace", "path": "active", "value": False})
     reply = sent(seat, Ask.of("PATCH", f"{seat.base}/Users/{seat.made.pop()}", body), well=(200, 204))
     if reply.content and reply.body["active"] is not False:
-        raise Cant("the account is still active")
+        raise Unable("the account is still active")
     return reply.seconds
 
 
@@ -195,7 +195,7 @@ def add_member(seat: Seat, size: int) -> Call:
 def _expect_member(seat: Seat, path: str, member: str) -> None:
     found = sent(seat, Ask.of("GET", path)).content
     if f'"{member}"'.encode() not in found:
-        raise Cant("the member is not in the group")
+        raise Unable("the member is not in the group")
 
 
 def _lists(seat: Seat, team: Team) -> tuple[list[int], list[int]]:
@@ -251,7 +251,7 @@ def why_half(who: str) -> str:
 def at_once(seat: Seat, *, clients: int, each: int) -> tuple[list[float], list[float]]:
     """Seconds of creations and of deactivations while so many clients do both as fast as they are answered.
 
-    Raises `Cant` when one of them is refused.
+    Raises `Unable` when one of them is refused.
     """
     bodies = [[seat.somebody_new().body for _ in range(each)] for _ in range(clients)]
     made: list[float] = []
@@ -281,7 +281,7 @@ def at_once(seat: Seat, *, clients: int, each: int) -> tuple[list[float], list[f
         thread.join()
     seat.sent += len(made) + len(ended)
     if refused:
-        raise Cant(f"one of {clients} clients at once was refused: {refused[0]}")
+        raise Unable(f"one of {clients} clients at once was refused: {refused[0]}")
     return made, ended
 
 

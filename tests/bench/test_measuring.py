@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.measuring import Cant, Entry, Summary, Target, falls_short, interleave, quantile, ratio, slope
+from bench.measuring import Entry, Summary, Target, Unable, falls_short, interleave, quantile, ratio, slope
 
 pytestmark = pytest.mark.unit
 
@@ -95,7 +95,7 @@ def test_who_cannot_go_on_keeps_no_number_and_says_why():
         try:
             return next(answers)
         except StopIteration:
-            raise Cant("it answers 500") from None
+            raise Unable("it answers 500") from None
 
     entry = Entry(name="broken", call=call)
     interleave([entry], rounds=5, budget=10.0)
