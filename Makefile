@@ -9,7 +9,7 @@ DRILL_TAIL       ?= -n 0 tests/flows/test_crashes.py --drill=200
 SCREENSHOTS_TAIL ?= -n 0 -m browser tests/browser/test_screenshots.py --screenshots
 
 .DEFAULT_GOAL := help
-.PHONY: help run test reset fix lock test-servers drill screenshots check-python
+.PHONY: help run test reset fix lock test-servers drill bench-scim screenshots check-python
 
 help: ## List these targets
 	@echo "Rollcall. Targets:"
@@ -33,6 +33,9 @@ test-servers: $(VENV)/.stamp-dev ## Keep test servers running; prints how to use
 
 drill: $(VENV)/.stamp-dev ## Kill web and worker 200 times under load, and compare the books
 	@exec $(VENV)/bin/python -m local test --tests-only -- $(DRILL_TAIL) $(ARGS)
+
+bench-scim: $(VENV)/.stamp-dev ## Measure the SCIM receiver beside its peers (ARGS=--quick, ARGS=--million)
+	@exec $(VENV)/bin/python -m bench.scim $(ARGS)
 
 screenshots: $(VENV)/.stamp-browser ## Make the screenshots of the README
 	@exec $(VENV)/bin/python -m local test --tests-only -- $(SCREENSHOTS_TAIL) $(ARGS)

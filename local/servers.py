@@ -30,24 +30,27 @@ def start(
     *,
     source: str = "any",
     throwaway: bool = False,
+    durable: bool = False,
 ) -> dict[str, str]:
     """Start PostgreSQL and Valkey, establish roles and database; return their part of the product's environment.
 
     `source` says whose PostgreSQL programs are taken: `wheel`, `system` or `any`. With `throwaway` the data are fast
-    and mortal, and the owner may do what tests need. Raises `CannotRun` and `StopRequested`.
+    and mortal, and the owner may do what tests need; with `durable` besides, commits wait for the disk all the same.
+    Raises `CannotRun` and `StopRequested`.
     """
     kept = state.secrets()
     place = _place(state)
+    mortal = throwaway and not durable
     cluster = postgres.Cluster(
         data=place / "pg",
         binaries=postgres.reachable_binaries(postgres.find_binaries(source), place=place),
         port=0,
-        throwaway=throwaway,
+        throwaway=mortal,
     )
     cluster.create(password=kept.cluster_password)
     cluster.clear_pid_file()  # before the port is chosen: a server of an earlier run may still hold it
     cluster = cluster.at(state.port("postgres"))
-    store = valkey.Valkey(data=state.path / "valkey", port=0, password=kept.redis_password, throwaway=throwaway)
+    store = valkey.Valkey(data=state.path / "valkey", port=0, password=kept.redis_password, throwaway=mortal)
     store.end_earlier()
     store = store.at(state.port("valkey"))
     store.create()
@@ -97,13 +100,16 @@ def product_environment(state: State, *, port: int) -> dict[str, str]:
 
 
 @contextmanager
-def throwaway(*, source: str = "any") -> Iterator[tuple[Supervisor, dict[str, str]]]:
-    """Run servers whose data nobody will miss; yields their supervisor and the whole environment for tests."""
+def throwaway(*, source: str = "any", durable: bool = False) -> Iterator[tuple[Supervisor, dict[str, str]]]:
+    """Run servers whose data nobody will miss; yields their supervisor and the whole environment for tests.
+
+    What is measured there is `durable`: it commits as an installation does.
+    """
     state = State(Path(tempfile.mkdtemp(prefix="rollcall-test-")).resolve())
     try:
         state.prepare()
         with Supervisor(logs=state.logs, quiet=True).running() as supervisor:
-            environment = start(supervisor, state, source=source, throwaway=True)
+            environment = start(supervisor, state, source=source, throwaway=True, durable=durable)
             environment |= product_environment(state, port=state.port("web"))
             environment |= directory_address(state.port("directory"))
             yield supervisor, {**os.environ, **environment, "ROLLCALL_TEST": "1"}

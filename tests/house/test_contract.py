@@ -72,6 +72,17 @@ def test_every_package_of_the_repository_is_a_root_of_the_contract():
     assert on_disk == set(configuration()["root_packages"])
 
 
+def test_nothing_but_its_own_tests_imports_a_bench():
+    importing = re.compile(r"^\s*(?:from|import) bench\b", re.MULTILINE)
+    found = {
+        path.relative_to(ROOT).parts[0]
+        for package in (*configuration()["root_packages"], "tests")
+        for path in (ROOT / package).rglob("*.py")
+        if importing.search(path.read_text(encoding="utf-8")) and ROOT / "tests" / "bench" not in path.parents
+    }
+    assert found == set()
+
+
 @pytest.mark.parametrize("floor", FLOORS)
 def test_every_room_of_a_floor_is_named_in_its_layers(floor):
     named = {name.partition(".")[0] for name in inside(floor)}

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.house
 ROOT = Path(__file__).parents[2]
 CODE = (".py", ".sql", ".html", ".txt", ".js", ".sh")
 TEXT = (*CODE, ".md", ".toml", ".yaml", ".yml", ".css", ".json", ".cfg", ".ini", ".svg", "")
-SOURCES = ("audit", "accounts", "provisioning", "governance", "local", "demo")
+SOURCES = ("audit", "accounts", "provisioning", "governance", "local", "demo", "bench")
 LONGEST = 400
 # Files that may be longer, each with its reason.
 MAY_BE_LONG = {

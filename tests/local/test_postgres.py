@@ -77,6 +77,17 @@ def test_for_tests_the_owner_makes_databases_and_acts_as_the_others(state: State
     assert fast == [("off",), ("off",)]
 
 
+def test_what_is_measured_waits_for_the_disk_though_its_data_are_mortal(state: State, supervisor: Supervisor) -> None:
+    environment = servers.start(supervisor, state, throwaway=True, durable=True)
+
+    with psycopg.connect(environment["DATABASE_OWNER_URL"], autocommit=True) as connection:
+        connection.execute("CREATE DATABASE measured")
+        names = ("fsync", "synchronous_commit", "full_page_writes")
+        durable = [connection.execute(f"SHOW {name}").fetchone() for name in names]
+
+    assert durable == [("on",), ("on",), ("on",)]
+
+
 def test_what_tests_were_granted_is_taken_away_again(state: State, supervisor: Supervisor) -> None:
     environment = servers.start(supervisor, state, throwaway=True)
     port = state.kept_ports()["postgres"]
