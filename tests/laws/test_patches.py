@@ -43,7 +43,11 @@ def one_primary(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The first primary value stays the only one, and each (type, value) stands once."""
     kept: list[dict[str, Any]] = []
     for item in items:
-        if any((k.get("type", "").lower(), k["value"].casefold()) == (item.get("type", "").lower(), item["value"].casefold()) for k in kept):
+        if any(
+            (k.get("type", "").lower(), k["value"].casefold())
+            == (item.get("type", "").lower(), item["value"].casefold())
+            for k in kept
+        ):
             continue
         kept.append({**item, "primary": False} if item.get("primary") and any(k.get("primary") for k in kept) else item)
     return kept
@@ -170,7 +174,14 @@ def test_a_patch_makes_what_another_implementation_makes(document: dict[str, Any
 
 
 @law(200)
-@given(documents, st.lists(st.one_of(writes.filter(lambda one: one["op"] == "replace" and "[" not in one.get("path", "")), removals), min_size=1, max_size=3))
+@given(
+    documents,
+    st.lists(
+        st.one_of(writes.filter(lambda one: one["op"] == "replace" and "[" not in one.get("path", "")), removals),
+        min_size=1,
+        max_size=3,
+    ),
+)
 def test_a_replacement_or_removal_that_comes_again_changes_nothing_more(
     document: dict[str, Any], sent: list[dict[str, Any]]
 ) -> None:
@@ -210,7 +221,9 @@ def test_what_was_said_is_answered_and_said_again_changes_nothing(idp: Idp) -> N
         unique = {"userName": f"u{next(number)}", "active": True}
         said = {**document, **unique}
         said.pop("externalId", None)
-        made = idp.post("/Users", a_user(**{k: v for k, v in said.items() if k != "userName"}) | {"userName": said["userName"]})
+        made = idp.post(
+            "/Users", a_user(**{k: v for k, v in said.items() if k != "userName"}) | {"userName": said["userName"]}
+        )
         assert made.status == 201, (said, made)
         path = f"/Users/{made['id']}"
         answered = idp.get(path)
