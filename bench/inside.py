@@ -40,6 +40,8 @@ from provisioning.shadows import Sender
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+    from django.http import HttpResponse
+
 SIZES = (1_000, 10_000, 100_000)
 MOST_PUT = 10_000
 
@@ -108,7 +110,7 @@ class Inside:
             with scope(tenant=self.tenant):
                 started = time.perf_counter()
                 answer = view.page(read_listings(view.query, (USER,)))
-                content = answer.http().content
+                content = cast("HttpResponse", answer.http()).content
                 seconds = time.perf_counter() - started
             if content.count(b'"userName"') != 100:  # noqa: PLR2004  a page
                 raise Unable("the page is not whole")

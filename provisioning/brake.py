@@ -11,6 +11,7 @@ from accounts.models.account import AccountState
 from accounts.models.ownership import Ownership, OwnershipState
 from accounts.models.system import System
 from audit.keys import uuid7_floor
+from provisioning.changes import ACCOUNT_TYPES, GROUP_TYPE
 from provisioning.models.exchange import Exchange
 from provisioning.models.plan import ChangeAct, PlannedChange
 from provisioning.plans import Wanted
@@ -25,11 +26,13 @@ ROLLING = timedelta(minutes=10)
 
 def recent_reductions(*, system: System, at: datetime) -> int:
     """Reductions at a system in the last ten minutes: explicit events, and the done changes of plans."""
-    # By the key, which begins with the time: an index range in one or two partitions, however long the ledger is.
+    # By kind and by the key, which begins with the time: an index range in one or two partitions, however long the
+    # ledger is. What ends in a catalogue takes nothing from anybody.
     since = uuid7_floor(int((at - ROLLING).timestamp() * 1000))
     events = Exchange.objects.filter(
-        system=system, id__gte=since, outcome="applied", intent__in=["disable", "delete"]
-    ).count()
+        system=system, id__gte=since, outcome="applied", intent__in=["disable", "delete"],
+        resource_type__in=[*ACCOUNT_TYPES, GROUP_TYPE],
+    ).count()  # fmt: skip
     plans = PlannedChange.objects.filter(plan__system=system, result="done", done_at__gt=at - ROLLING).exclude(
         act__in=[ChangeAct.REACTIVATE, ChangeAct.ADD_MEMBER]
     )

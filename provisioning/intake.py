@@ -133,6 +133,8 @@ def create_account(*, sender: Sender, change: AccountChange, at: datetime) -> Ta
     notes += _offer(account, change.owners, system, at=at)
     # What is made inactive is pending: only an account that was there before can end by it. What is made active is so.
     is_done = match.account is None and not match.disputed and wants_active == (account.state == AccountState.ACTIVE)
+    if not is_done:
+        account.refresh_from_db()
     effect = status.Effect() if is_done else status.apply(sender, account, word, at=at, is_edge=True)
     shadow.account = account if is_done else Account.objects.get(pk=account.pk)
     held = effect.held_by or _held_back(active, word, shadow.account, at=at)

@@ -15,8 +15,7 @@ from provisioning import brake, plans, wishes
 from provisioning.authority import StatusWord
 from provisioning.changes import ACCOUNT_TYPES
 from provisioning.models.plan import Plan, PlanKind, PlanState
-from provisioning.models.shadow import Shadow
-from provisioning.shadows import Sender
+from provisioning.shadows import Sender, living_count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,10 +28,12 @@ class Effect:
 
 
 def apply(sender: Sender, account: Account, word: StatusWord, *, at: datetime, is_edge: bool) -> Effect:
-    """What the word about the status does. `is_edge`: the system did not say the same before."""
+    """What the word about the status does. `is_edge`: the system did not say the same before.
+
+    `account` is as it is in the database now.
+    """
     if word.active is None:
         return Effect()
-    account.refresh_from_db()
     if not word.active:
         return reduce(sender, account, at=at)
     if word.needs_approval and account.state == AccountState.PENDING:
@@ -42,8 +43,10 @@ def apply(sender: Sender, account: Account, word: StatusWord, *, at: datetime, i
 
 def reduce(sender: Sender, account: Account, *, at: datetime) -> Effect:
     """The account ends, and so does every wish that it come back."""
-    for plan in Plan.objects.filter(kind=PlanKind.REACTIVATION, account=account, state__in=["waiting", "approved"]):
-        plans.lapse(plan=plan, because=f"{sender.system.name} says inactive again", at=at)
+    if account.state == AccountState.DEPROVISIONED:  # no other has asked to come back
+        for plan in Plan.objects.filter(kind=PlanKind.REACTIVATION, account=account, state__in=["waiting", "approved"]):
+            plans.lapse(plan=plan, because=f"{sender.system.name} says inactive again", at=at)
+        return Effect()
     ended = lifecycle.deprovision(accounts=[account.pk], reason=f"{sender.system.name} says inactive", at=at)
     if ended:
         watch_mass_reduction(sender, ended=len(ended), at=at)
@@ -93,7 +96,7 @@ def watch_mass_reduction(sender: Sender, *, ended: int, at: datetime) -> None:
     count = rolling + ended
     if count <= brake.LEAST_FOR_PERCENT:
         return
-    total = Shadow.objects.filter(system=sender.system, resource_type__in=ACCOUNT_TYPES, ended_at__isnull=True).count()
+    total = living_count(system=sender.system, resource_types=ACCOUNT_TYPES)
     if not brake.over_the_limits(count=ended, rolling=rolling, total=total):
         return
     open_or_raise(

@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
@@ -39,7 +40,7 @@ from provisioning.scim.patch.strangers import RULE as STRANGER
 from provisioning.scim.patch.strangers import without_strangers
 from provisioning.scim.patch.strictly import checked_patch
 from provisioning.scim.projection import Projection
-from provisioning.scim.resources import Around, gather, is_large, living, location, rendered, version
+from provisioning.scim.resources import Around, around_tag, gather, is_large, living, location, rendered, version
 from provisioning.scim.streams import Stream, members_digest
 from provisioning.shadows import BadValue, Conflict, Immutable, Sender, Taken
 
@@ -47,6 +48,7 @@ Change = AccountChange | GroupChange | CatalogueChange
 _TAG = re.compile(r'(?:W/)?"[\x21\x23-\x7e]*"', re.ASCII)
 # What says who is in a group and who is not, whatever was asked before.
 _WHOLE = frozenset({"replace", "remove_all"})
+_CREATED = 201
 _UNIQUE_VIOLATION = "23505"
 # Deadlock, serialization failure, lock timeout: nothing is wrong with the request, and it may be tried once more.
 _PASSING = frozenset({"40P01", "40001", "55P03"})
@@ -68,6 +70,14 @@ _DOORS: Mapping[Family, _Door] = {
 }
 
 
+class Wanted(StrEnum):
+    """What the sender of a write wants to be answered (RFC 7240 section 4.2)."""
+
+    WHATEVER = ""
+    MINIMAL = "minimal"
+    REPRESENTATION = "representation"
+
+
 class TryAgain(Exception):
     """The database asks to run the whole transaction again."""
 
@@ -82,6 +92,7 @@ class Asked:
     base: str
     projection: Projection
     is_projected: bool = False
+    wants: Wanted = Wanted.WHATEVER
     id: UUID | None = None
     if_match: str | None = None
 
@@ -123,7 +134,8 @@ def patch(asked: Asked, body: Mapping[str, Any]) -> Done:
     change, coercions = _patched(asked, shadow, operations)
     strict.refuse(coercions, is_strict=is_strict)
     taken = _held_for(coercions, _take(asked, shadow, change))
-    if asked.is_projected or not is_large(taken.shadow, system=asked.sender.system):
+    shows = asked.is_projected or asked.wants != Wanted.WHATEVER
+    if shows or not is_large(taken.shadow, system=asked.sender.system):
         return Done(answer=resource(asked, taken.shadow), taken=taken, coercions=coercions)
     return Done(answer=_nothing(asked, taken.shadow), taken=taken, coercions=coercions)
 
@@ -162,8 +174,14 @@ def end(asked: Asked) -> Done:
 def resource(asked: Asked, shadow: Shadow, *, status: int = 200) -> Answer:
     """The answer that shows one resource, with its Location and entity tag."""
     system, projection, base = asked.sender.system, asked.projection, asked.base
-    around = gather([shadow], system=system, projection=projection, base=base)
+    if asked.wants == Wanted.MINIMAL and not asked.is_projected:
+        return _nothing(asked, shadow, status=status if status == _CREATED else 204)
+    # A user who has just been made is in no group.
+    is_new = status == _CREATED and asked.resource_type.family == "account"
+    around = around_tag(shadow) if is_new else gather([shadow], system=system, projection=projection, base=base)
     headers = {"Location": location(shadow, base), "ETag": version(shadow, around, at=asked.at)}
+    if asked.wants == Wanted.REPRESENTATION:
+        headers["Preference-Applied"] = f"return={asked.wants}"
     if around.seal:
         stream = streamed_one(shadow, system=system, projection=projection, base=base, at=asked.at, seal=around.seal)
         return Answer(status=status, headers=headers, stream=stream, brief=_brief(shadow, around, asked))
@@ -194,10 +212,23 @@ def streamed_one(
     return Stream(system=system, base=base, projection=projection, seal=seal, make=make)
 
 
-def _nothing(asked: Asked, shadow: Shadow) -> Answer:
-    around = gather([], system=asked.sender.system, projection=asked.projection, base=asked.base)
-    tag = version(shadow, around, at=asked.at)
-    return Answer(status=204, headers={"Location": location(shadow, asked.base), "ETag": tag})
+def _nothing(asked: Asked, shadow: Shadow, *, status: int = 204) -> Answer:
+    """That it was done, and no body: the address and the entity tag say the rest."""
+    tag = version(shadow, around_tag(shadow), at=asked.at)
+    headers = {"Location": location(shadow, asked.base), "ETag": tag}
+    if asked.wants == Wanted.MINIMAL:
+        headers["Preference-Applied"] = f"return={asked.wants}"
+    return Answer(status=status, headers=headers)
+
+
+def read_preference(header: str) -> Wanted:
+    """Which answer the header `Prefer` asks for (RFC 7240 section 4.2); of several the first, of others nothing."""
+    for preference in header.split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "return":
+            wanted = value.strip().strip('"').lower()
+            return Wanted(wanted) if wanted in {*Wanted} else Wanted.WHATEVER
+    return Wanted.WHATEVER
 
 
 def locked(asked: Asked) -> Shadow:
@@ -208,10 +239,8 @@ def locked(asked: Asked) -> Shadow:
         shadow = shadows.lock_shadow(system=asked.sender.system, resource_type=name, id=asked.id)
     if shadow is None:
         raise not_found()
-    if asked.if_match is not None:
-        around = gather([shadow], system=asked.sender.system, projection=asked.projection, base=asked.base)
-        if not matches(asked.if_match, version(shadow, around, at=asked.at)):
-            raise precondition_failed()
+    if asked.if_match is not None and not matches(asked.if_match, version(shadow, around_tag(shadow), at=asked.at)):
+        raise precondition_failed()
     return shadow
 
 

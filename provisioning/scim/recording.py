@@ -31,6 +31,7 @@ from provisioning.shadows import Taken
 
 MAX_ANSWER_BYTES = 1024 * 1024
 MAX_KEY = 200
+CREATED = 201
 MOST_COERCIONS = 200
 PATH_LENGTH = 400
 _AUTHORITIES = ("urn:ietf:params:", "urn:okta:", "urn:scim:schemas:", "http://schemas.microsoft.com/")
@@ -82,10 +83,10 @@ def refuse(attempt: Attempt, error: ScimError, *, at: datetime) -> None:
     attempt.refused(error)
     if not isinstance(error, Unresolved):
         return
-    system = attempt.caller.system
-    group = Shadow.objects.filter(
-        pk=attempt.resource_id, system=system, resource_type=GROUP.name, ended_at__isnull=True
-    ).first()
+    system, id = attempt.caller.system, attempt.resource_id  # noqa: A001  SCIM's word
+    if id is None:
+        return
+    group = Shadow.objects.filter(pk=id, system=system, resource_type=GROUP.name, ended_at__isnull=True).first()
     if group is None:
         return
     attempt.about(group)
@@ -207,6 +208,8 @@ def _kept_answer(body: Mapping[str, Any] | None) -> Any:
 def answered(earlier: Exchange) -> Answer | None:
     """What was answered then; None if it was not kept word for word, so that the resource itself must be asked."""
     body = earlier.answer
+    if body is None and earlier.status == CREATED:
+        return None
     if body is not None and ("schemas" not in body or MASK in json.dumps(body)):
         return None
     meta = body.get("meta", {}) if body is not None else {}

@@ -110,11 +110,18 @@ def gather(shadows: Collection[Shadow], *, system: System, projection: Projectio
         return Around(seal=seal or token_hex(16)) if found is None else Around(members=found)
     users = [s.pk for s in shadows if s.account_id is not None]
     # A wish to come back is about an account that has ended: no other has one that lives.
-    ended = [s.account_id for s in shadows if s.account is not None and s.account.state == AccountState.DEPROVISIONED]
+    ended = [s.account.pk for s in shadows if s.account is not None and s.account.state == AccountState.DEPROVISIONED]
     return Around(
         groups=_groups(users, system=system, base=base) if users and projection.wants("groups") else {},
-        plans=_plans([account for account in ended if account is not None]) if ended else {},
+        plans=_plans(ended) if ended else {},
     )
+
+
+def around_tag(shadow: Shadow) -> Around:
+    """What the entity tag of one resource depends on, and nothing more."""
+    account = shadow.account
+    has_ended = account is not None and account.state == AccountState.DEPROVISIONED
+    return Around(plans=_plans([account.pk]) if account is not None and has_ended else {})
 
 
 def _of_system(system: System) -> QuerySet[Membership]:

@@ -161,6 +161,7 @@ class ResourceView(ListReceiver):
             base=self.base,
             projection=read_projection(self.query, self.resource_type),
             is_projected=any(name.lower() in _PROJECTING for name in self.query),
+            wants=effects.read_preference(self.request.headers.get("Prefer", "")),
             id=path_id(self.kwargs.get(self.lookup_url_kwarg)),
             if_match=self.request.headers.get("If-Match"),
         )
