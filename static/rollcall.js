@@ -129,15 +129,16 @@
       const said = () => part.querySelector("[data-live-said]")?.textContent || "";
       const before = said();
       const say = teller(part);
+      const rests = () => document.hidden || part.contains(document.activeElement) || isHeld(part);
       const tick = async () => {
-        const rests = document.hidden || part.contains(document.activeElement) || isHeld(part);
-        if (rests) say(document.hidden ? "" : "Live list: resting while you are in it.", { seen: true });
+        if (rests()) say(document.hidden ? "" : "Live list: resting while you are in it.", { seen: true });
         else {
           try {
             const answer = await fetch(part.dataset.liveUrl, { headers: { "X-Requested-With": "fetch" }, redirect: "error" });
             if (!answer.ok) throw new Error(String(answer.status));
             const text = await answer.text();
-            if (text !== part.dataset.last) { part.innerHTML = text; part.dataset.last = text; copyButtons(part); tables(); echo(said()); }
+            // Somebody may have come into it while it was asked: what they are on must not be taken from under them.
+            if (!rests() && text !== part.dataset.last) { part.innerHTML = text; part.dataset.last = text; copyButtons(part); tables(); echo(said()); }
             say(said() === before ? "" : said(), { seen: false });
           } catch { say("Live list: no answer; trying again. What stands here is older.", { seen: true }); }
         }

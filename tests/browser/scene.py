@@ -247,20 +247,20 @@ def _lost(made: _Identities, directory: FakeDirectory) -> None:
 
 
 def _tested(place: Place, scene: Scene) -> None:
-    """Somebody is testing the connection, and has clicked a part of it: as Entra would send it."""
+    """Somebody is testing the connection, and has clicked a part of it."""
     idp, began = place.idp, now().replace(microsecond=0)
     with scope(tenant=scene.tenant_id):
         names = names_of(idp.system, began)
     idp.get('/Users?filter=userName eq "nobody@larkfield.example"')
     user = idp.user(names.account, displayName="Rollcall test", title="Staff")
-    idp.patch(f"/Users/{user}", {"op": "Replace", "path": "title", "value": "Lead"})
+    idp.patch(f"/Users/{user}", {"op": "replace", "value": {"title": "Lead"}})
     group = idp.group(names.group)
-    idp.patch(f"/Groups/{group}", {"op": "Add", "path": "members", "value": [{"value": user}]})
-    idp.patch(f"/Groups/{group}", {"op": "Remove", "path": "shoes", "value": [{"value": user}]})
-    idp.patch(f"/Users/{user}", {"op": "Replace", "path": "active", "value": "False"})
+    idp.patch(f"/Groups/{group}", {"op": "add", "path": "members", "value": [{"value": user}]})
+    idp.patch(f"/Groups/{group}", {"op": "remove", "path": "shoes", "value": [{"value": user}]})
+    idp.patch(f"/Users/{user}", {"op": "replace", "value": {"active": "false"}})
     idp.get(f"/Users/{user}")
     scene.token = idp.token
-    scene.pages["system-test"] = f"/admin/systems/{idp.system.pk}/test/?idp=entra&since={int(began.timestamp())}"
+    scene.pages["system-test"] = f"/admin/systems/{idp.system.pk}/test/?idp=okta&since={int(began.timestamp())}"
 
 
 def _evening(scene: Scene) -> None:
