@@ -157,6 +157,9 @@ def _created(items: list[Any], attribute: Attribute, operation: Operation, notes
     if not isinstance(given, dict):
         raise invalid_value(f"{path.text} must be an object.")
     item = read_item(attribute, {**terms, **given}, at=attribute.name)
+    if path.value_filter is not None and not matches_value(path.value_filter, item):
+        # It would not be found again: each repeat would make another.
+        raise no_target(f"{path.text} matches no value, and the new one would not match it either.")
     note(notes, "create_from_filter", at=path.text, sent="no value matches", read_as="a new value")
     return _with_one_primary([*items, item], [len(items)] if item.get("primary") is True else [], at=attribute.name)
 

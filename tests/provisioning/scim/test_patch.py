@@ -272,6 +272,19 @@ def test_entra_makes_a_value_from_the_terms_of_the_filter(name: str) -> None:
     assert [one.rule for one in result.coercions] == ["op_case", "create_from_filter"]
 
 
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ('emails[type eq "pager" and value eq "b"].value', "a"),
+        ('emails[type eq "pager"].type', "fax"),
+        ('roles[primary eq "True"].primary', False),
+    ],
+)
+def test_a_value_that_its_own_filter_would_not_find_is_not_made(path: str, value: Any) -> None:
+    for name in ("add", "replace"):
+        assert refused(op(name, path, value=value)) == "noTarget"
+
+
 def test_several_operations_build_one_value() -> None:
     assert after(
         op("Replace", 'addresses[type eq "work"].streetAddress', value="100 Enterprise Blvd"),
