@@ -102,8 +102,9 @@ def _remarked(kept: dict[str, Any], unknown: int) -> dict[str, Any]:
 
 
 def _urns(value: Any, resource_type: ResourceType) -> Any:
-    ours = {one.id for one in (resource_type.schema, *resource_type.extensions)}
-    known = {_PATCH_URN, *ours, *(one.id for one in resource_type.others)}
+    extensions = (one.id for one in resource_type.extensions)
+    others = (one.id for one in resource_type.others)
+    known = {resource_type.schema.id, _PATCH_URN, *extensions, *others}
     lowered = {urn.lower() for urn in known}
     listed = value if isinstance(value, list) else [value]
     return [one if isinstance(one, str) and one.lower() in lowered else LEFT_OUT for one in listed]

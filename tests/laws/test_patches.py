@@ -149,7 +149,10 @@ def theirs(document: dict[str, Any], sent: list[dict[str, Any]]) -> dict[str, An
 def differs_rightly(sent: list[dict[str, Any]]) -> bool:
     """The one difference: what is added and there already, by type and value, is merged into what is there (RFC 7643,
     section 2.4, wants each such pair once); to the other implementation it is another value unless all of it is equal."""
-    return any(one["op"] == "add" and ("emails" in one.get("value", ()) or one.get("path") in {"emails", "roles"}) for one in sent)
+    return any(
+        one["op"] == "add" and ("emails" in one.get("value", ()) or one.get("path") in {"emails", "roles"})
+        for one in sent
+    )
 
 
 @law(500)

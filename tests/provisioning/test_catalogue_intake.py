@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 
     from accounts.models import System
 
-pytestmark = pytest.mark.db
-
 
 def a_role(name: str = "Admin", **values: Any) -> CatalogueChange:
     given = {"external_id": None, "display_name": None, "document": {"value": name}, "resource_type": "Role"}

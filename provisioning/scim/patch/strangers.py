@@ -15,6 +15,7 @@ from provisioning.scim.parsing.notes import Notes, note
 from provisioning.scim.patch.operations import Operation, Patch
 
 RULE = "unknown_member"
+"""By which a stranger is noted."""
 
 
 def without_strangers(patch: Patch) -> Patch:
@@ -34,7 +35,7 @@ def _without(operation: Operation, notes: Notes) -> Operation | None:
     if not strangers:
         return operation
     for one in strangers:
-        note(notes, RULE, at=MEMBERS, sent=str(_value(one)), read_as="left out")
+        note(notes, "unknown_member", at=MEMBERS, sent=str(_value(one)), read_as="left out")
     known = [one for one in members if one not in strangers]
     return replace(operation, value=known) if known else None
 
