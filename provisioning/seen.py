@@ -42,7 +42,7 @@ def coercions_seen(system: System, since: datetime | None) -> list[CoercionSeen]
 
     One query, over at most 1,000 exchanges.
     """
-    values = {
+    values: dict[str, str | int | UUID] = {
         "tenant": system.tenant_id, "system": system.pk, "most": LOOKED_AT, "note": NOTE,
         "since": since.isoformat() if since is not None else "-infinity",
     }  # fmt: skip
