@@ -81,7 +81,7 @@ class Attempt:
 def refuse(attempt: Attempt, error: ScimError, *, at: datetime) -> None:
     """It was refused. A removal of members that could not be read is parked: the finding stands beside its exchange."""
     attempt.refused(error)
-    if not isinstance(error, Unresolved):
+    if not isinstance(error, Unresolved) or attempt.resource_id is None:
         return
     system, id = attempt.caller.system, attempt.resource_id  # noqa: A001  SCIM's word
     if id is None:
