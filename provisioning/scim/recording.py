@@ -83,10 +83,9 @@ def refuse(attempt: Attempt, error: ScimError, *, at: datetime) -> None:
     attempt.refused(error)
     if not isinstance(error, Unresolved) or attempt.resource_id is None:
         return
-    system, id = attempt.caller.system, attempt.resource_id  # noqa: A001  SCIM's word
-    if id is None:
-        return
-    group = Shadow.objects.filter(pk=id, system=system, resource_type=GROUP.name, ended_at__isnull=True).first()
+    system = attempt.caller.system
+    living = Shadow.objects.filter(system=system, resource_type=GROUP.name, ended_at__isnull=True)
+    group = living.filter(pk=attempt.resource_id).first()
     if group is None:
         return
     attempt.about(group)

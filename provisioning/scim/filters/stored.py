@@ -33,10 +33,15 @@ class Folded(Func):
 
     output_field: ClassVar["Field[Any, Any]"] = CharField()
 
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any) -> tuple[str, list[Any]]:
+    def as_sql(
+        self,
+        compiler: SQLCompiler,
+        connection: BaseDatabaseWrapper,  # noqa: ARG002  Django's signature
+        *_: Any,
+        **__: Any,
+    ) -> tuple[str, tuple[Any, ...]]:
         """The folding around a column."""
-        text, parameters = _plain(self.source_expressions[0], compiler, connection)
-        return f"({_FOLDED.format(text)})", parameters
+        return f"({_FOLDED.format(_plain(self.source_expressions[0], compiler))})", ()
 
 
 class StoredCondition(Func):
@@ -48,12 +53,17 @@ class StoredCondition(Func):
         super().__init__(F(json_field))
         self.node = node
 
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any) -> tuple[str, list[Any]]:
+    def as_sql(
+        self,
+        compiler: SQLCompiler,
+        connection: BaseDatabaseWrapper,  # noqa: ARG002  Django's signature
+        *_: Any,
+        **__: Any,
+    ) -> tuple[str, tuple[Any, ...]]:
         """The condition as SQL."""
-        column, _none = _plain(self.source_expressions[0], compiler, connection)
         writer = _Writer()
-        text = writer.condition(self.node, column, depth=0)
-        return f"({text})", writer.parameters
+        text = writer.condition(self.node, _plain(self.source_expressions[0], compiler), depth=0)
+        return f"({text})", tuple(writer.parameters)
 
 
 def condition(node: Node, json_field: str) -> Q:
@@ -61,12 +71,12 @@ def condition(node: Node, json_field: str) -> Q:
     return Q(StoredCondition(node, json_field))
 
 
-def _plain(expression: Any, compiler: SQLCompiler, _connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+def _plain(expression: Any, compiler: SQLCompiler) -> str:
     """A column's SQL, which is repeated and so must not have parameters."""
     text, parameters = compiler.compile(expression)
     if parameters:
         raise TypeError("only a plain column can be filtered by")
-    return text, []
+    return str(text)
 
 
 class _Writer:
@@ -78,12 +88,8 @@ class _Writer:
     def condition(self, node: Node, holder: str, *, depth: int) -> str:
         """The filter on a JSON value: the document, or within a value path (`depth` above 0) one of its values."""
         match node:
-            case Compare() if node.value is None:
-                present = self._any(node.ref, holder, depth, _is_something)
-                return f"NOT {present}" if node.operator == "eq" else present
             case Compare():
-                found = self._any(node.ref, holder, depth, lambda item: self._test(node, item))
-                return f"NOT {found}" if node.operator == "ne" else found
+                return self._compared(node, holder, depth)
             case Present():
                 return self._any(node.ref, holder, depth, _is_something)
             case ValuePath():
@@ -99,6 +105,13 @@ class _Writer:
             case _:
                 assert_never(node)
 
+    def _compared(self, node: Compare, holder: str, depth: int) -> str:
+        if node.value is None:
+            present = self._any(node.ref, holder, depth, _is_something)
+            return f"NOT {present}" if node.operator == "eq" else present
+        found = self._any(node.ref, holder, depth, lambda item: self._test(node, item))
+        return f"NOT {found}" if node.operator == "ne" else found
+
     def _any(self, ref: Ref, holder: str, depth: int, test: Callable[[str], str]) -> str:
         """Whether any of the values at a path passes the test."""
         names, is_many = _steps(ref, inside=depth > 0)
@@ -111,7 +124,7 @@ class _Writer:
         one = f"item{depth}"
         # jsonpath's own lax mode: what is no list counts as a list of one.
         source = f"jsonb_path_query({holder}, {_literal(path)}) AS {one}(value)"
-        return f"EXISTS (SELECT 1 FROM {source} WHERE {test(f'{one}.value')})"
+        return f"EXISTS (SELECT 1 FROM {source} WHERE {test(f'{one}.value')})"  # noqa: S608  names of the schema
 
     def _test(self, node: Compare, item: str) -> str:
         leaf = node.ref.leaf
