@@ -185,4 +185,3 @@ def _groups(system: System) -> Rows:
             "groups.type": fixed_column("direct"),
         },
     )
-

@@ -70,7 +70,12 @@ class Grammar:
             self.attributes += [(f"{urn}:", one) for one in schemas[urn]["attributes"]]
         self.core = kind["schema"]
         texts = re.findall(r'"((?:[^"\\]|\\.)*)"', str(everything(idp, kind["endpoint"])).replace("'", '"'))
-        self.words = [*WORDS, "https://a.example/a", *sorted({text for text in texts if re.fullmatch(r"[0-9a-f-]{36}", text)})[:6], "User"]
+        self.words = [
+            *WORDS,
+            "https://a.example/a",
+            *sorted({text for text in texts if re.fullmatch(r"[0-9a-f-]{36}", text)})[:6],
+            "User",
+        ]
 
     def _is_left_out(self, path: str) -> bool:
         return any(path.lower().startswith(one.lower()) for one in (*UNDECIDED, *DIFFERENT))
@@ -104,7 +109,11 @@ class Grammar:
         return f"{path} {draw(st.sampled_from([operator, operator.upper()]))} {value}"
 
     def one(self, draw: Any) -> str:
-        urn, attribute = draw(st.sampled_from([pair for pair in self.attributes if not self._is_left_out("".join((pair[0], pair[1]["name"])))]))
+        urn, attribute = draw(
+            st.sampled_from(
+                [pair for pair in self.attributes if not self._is_left_out("".join((pair[0], pair[1]["name"])))]
+            )
+        )
         path = f"{urn}{attribute['name']}"
         subs = [one for one in attribute.get("subAttributes", []) if not self._is_left_out(f"{path}.{one['name']}")]
         if not subs:
@@ -114,9 +123,7 @@ class Grammar:
         if draw(st.integers(0, 5)) == 0:
             return f"{self.spelled(draw, path)} pr"
         sub = draw(st.sampled_from(subs))
-        return self.operation(
-            draw, self.spelled(draw, f"{path}.{sub['name']}"), sub, several=attribute["multiValued"]
-        )
+        return self.operation(draw, self.spelled(draw, f"{path}.{sub['name']}"), sub, several=attribute["multiValued"])
 
     def within(self, draw: Any, subs: list[dict[str, Any]], depth: int) -> str:
         if depth == 0 or draw(st.integers(0, 2)) == 0:

@@ -66,7 +66,20 @@ def test_every_address_of_the_receiver_is_tried() -> None:
 
 
 texts = st.text(max_size=12) | st.sampled_from(
-    ["", " ", "\x00", "\u202e", "ß", "\U0001f600", "a" * 5000, NOBODY, "True", "urn:x:y", "bulkId:1", "2030-01-01T00:00:00Z"]
+    [
+        "",
+        " ",
+        "\x00",
+        "\u202e",
+        "ß",
+        "\U0001f600",
+        "a" * 5000,
+        NOBODY,
+        "True",
+        "urn:x:y",
+        "bulkId:1",
+        "2030-01-01T00:00:00Z",
+    ]
 )
 numbers = st.sampled_from([0, -1, 2**31, 2**63, 2**64, 10**30, 1.5, 1e308, float("inf"), float("nan")])
 scalars = st.none() | st.booleans() | numbers | texts
@@ -95,7 +108,8 @@ bulk_operations = st.fixed_dictionaries(
     {},
     optional={
         "method": st.sampled_from(["POST", "put", "PATCH", "DELETE", "GET"]) | values,
-        "path": st.sampled_from(["/Users", "/Groups", f"/Users/{NOBODY}", "/Bulk", "/Nowhere", "/Users/bulkId:1"]) | values,
+        "path": st.sampled_from(["/Users", "/Groups", f"/Users/{NOBODY}", "/Bulk", "/Nowhere", "/Users/bulkId:1"])
+        | values,
         "bulkId": st.sampled_from(["1", "2"]) | values,
         "version": values,
         "data": st.one_of(objects, st.just(a_user("zoe")), st.just(a_group("z", "bulkId:2"))),

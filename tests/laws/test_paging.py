@@ -21,7 +21,9 @@ sorts = st.sampled_from([
     "sortBy=emails", "sortBy=externalId&sortOrder=descending", "sortBy=displayName", "sortBy=meta.lastModified", "sortBy=id",
     "sortBy=name.familyName&sortOrder=descending", "sortBy=emails.type",
 ])  # fmt: skip
-wanted = st.sampled_from(["", "active eq true", "not (title pr)", 'userName gt "a"', "emails pr or title pr", 'userName eq "x"'])
+wanted = st.sampled_from(
+    ["", "active eq true", "not (title pr)", 'userName gt "a"', "emails pr or title pr", 'userName eq "x"']
+)
 
 
 def by_cursor(idp: Idp, query: str, size: int, between: Any = None) -> list[str]:

@@ -15,7 +15,26 @@ if TYPE_CHECKING:
     from tests.factories.scim import Idp
 
 # Texts that are easily confused: in case, in order, in what is special to patterns, in what folds to two letters.
-WORDS = ["a", "A", "ab", "B", "b%", "a_b", "Straße", "STRASSE", "é", "É", 'q"\\', "(a|b)", "9", "Zoë", "ﬁn", "日本", "'", "a b"]
+WORDS = [
+    "a",
+    "A",
+    "ab",
+    "B",
+    "b%",
+    "a_b",
+    "Straße",
+    "STRASSE",
+    "é",
+    "É",
+    'q"\\',
+    "(a|b)",
+    "9",
+    "Zoë",
+    "ﬁn",
+    "日本",
+    "'",
+    "a b",
+]
 
 
 def law(examples: int) -> settings:
@@ -31,11 +50,19 @@ def fill(idp: Idp) -> None:
     plain: dict[str, dict[str, Any]] = {
         "a": {},
         "ab": {"title": "Straße", "active": False, "name": {"familyName": "É", "givenName": "a"}},
-        "B": {"title": "strasse", "displayName": "Straße", "externalId": "A", "emails": [{"value": "a", "type": "work"}]},
+        "B": {
+            "title": "strasse",
+            "displayName": "Straße",
+            "externalId": "A",
+            "emails": [{"value": "a", "type": "work"}],
+        },
         "b%": {
             "externalId": "a",
             "displayName": "STRASSEN",
-            "emails": [{"value": "A", "type": "home", "primary": True}, {"value": "ab", "type": "WORK", "display": "é"}],
+            "emails": [
+                {"value": "A", "type": "home", "primary": True},
+                {"value": "ab", "type": "WORK", "display": "é"},
+            ],
             "photos": [{"value": "https://a.example/a", "type": "photo"}, {"value": "https://a.example/A"}],
         },
         "a_b": {

@@ -22,7 +22,9 @@ from provisioning.scim.metadata.schema import Attribute, Ref
 _SYMBOLS = {"eq": "=", "ne": "=", "gt": ">", "ge": ">=", "lt": "<", "le": "<="}
 _PARTS = {"co": "strpos({0}, %s) > 0", "sw": "starts_with({0}, %s)", "ew": "right({0}, char_length(%s)) = %s"}
 # ASCII is folded in place; the function is asked for all the rest.
-_FOLDED = 'CASE WHEN octet_length({0}) = char_length({0}) THEN lower({0} COLLATE "C") ELSE provisioning_casefold({0}) END'
+_FOLDED = (
+    'CASE WHEN octet_length({0}) = char_length({0}) THEN lower({0} COLLATE "C") ELSE provisioning_casefold({0}) END'
+)
 _EMPTY = """('""'::jsonb, '{}'::jsonb, 'null'::jsonb)"""
 
 
@@ -76,26 +78,28 @@ class _Writer:
     def condition(self, node: Node, holder: str, *, depth: int) -> str:
         """The filter on a JSON value: the document, or within a value path (`depth` above 0) one of its values."""
         match node:
-            case Compare() if node.value is None:
-                present = self._any(node.ref, holder, depth, _is_something)
-                return f"NOT {present}" if node.operator == "eq" else present
             case Compare():
-                found = self._any(node.ref, holder, depth, lambda item: self._test(node, item))
-                return f"NOT {found}" if node.operator == "ne" else found
+                return self._compare(node, holder, depth=depth)
             case Present():
                 return self._any(node.ref, holder, depth, _is_something)
             case ValuePath():
                 inner, below = node.inner, depth + 1
                 return self._any(node.ref, holder, depth, lambda item: self.condition(inner, item, depth=below))
-            case Constant():
-                return "true" if node.value else "false"
-            case Not():
-                return f"NOT ({self.condition(node.term, holder, depth=depth)})"
+            case Constant() | Not():
+                text = self.condition(node.term, holder, depth=depth) if isinstance(node, Not) else "true"
+                return f"NOT ({text})" if isinstance(node, Not) or not node.value else text
             case And() | Or():
                 between = " AND " if isinstance(node, And) else " OR "
                 return between.join(f"({self.condition(term, holder, depth=depth)})" for term in node.terms)
             case _:
                 assert_never(node)
+
+    def _compare(self, node: Compare, holder: str, *, depth: int) -> str:
+        if node.value is None:
+            present = self._any(node.ref, holder, depth, _is_something)
+            return f"NOT {present}" if node.operator == "eq" else present
+        found = self._any(node.ref, holder, depth, lambda item: self._test(node, item))
+        return f"NOT {found}" if node.operator == "ne" else found
 
     def _any(self, ref: Ref, holder: str, depth: int, test: Callable[[str], str]) -> str:
         """Whether any of the values at a path passes the test."""
@@ -109,7 +113,7 @@ class _Writer:
         one = f"item{depth}"
         # jsonpath's own lax mode: what is no list counts as a list of one.
         source = f"jsonb_path_query({holder}, {_literal(path)}) AS {one}(value)"
-        return f"EXISTS (SELECT 1 FROM {source} WHERE {test(f'{one}.value')})"
+        return f"EXISTS (SELECT 1 FROM {source} WHERE {test(f'{one}.value')})"  # noqa: S608  names of the schema alone
 
     def _test(self, node: Compare, item: str) -> str:
         leaf = node.ref.leaf

@@ -131,7 +131,10 @@ EVERY = ["Alice", "bob", "carol%", "dan_x", "eve"]
         ('displayName sw "Å"', ["Alice"]),
         ('emails.value gt "ALICE@"', ["Alice", "carol%"]),
         ('emails[value lt "B" and not (type eq "WORK")]', ["Alice"]),
-        ('emails[type eq "work" and value eq "ALICE@work.example" or value eq "carol@work.example"]', ["Alice", "carol%"]),
+        (
+            'emails[type eq "work" and value eq "ALICE@work.example" or value eq "carol@work.example"]',
+            ["Alice", "carol%"],
+        ),
         ('emails ne "alice@work.example"', EVERY[1:]),
         ("roles[primary eq true]", ["Alice"]),
         ("roles.primary ne true", EVERY[1:]),
