@@ -21,8 +21,8 @@ The only room that knows `django_scim` and camelCase. Its wire half has no model
                  PatchResult(document, said, coercions); .groups: apply_group(document, patch) ->
                  GroupPatchResult(document, said, member_steps, coercions), group_steps(operations, notes)
     filters      .grammar: parse_filter(text, resource_type, notes=None, *, beside=()) -> Node; .nodes: to_text(node); .evaluate:
-                 matches(node, document) -> bool; .query: Column, key_column(lookup),
-                 to_q(node, mapping, *, json_field="document") -> Q
+                 matches(node, document) -> bool; .columns: Column, Rows, Words, Stored, key_column(lookup);
+                 .query: to_q(node, mapping, *, json_field="document") -> Q
     projection   read_listings(parameters, resource_types) -> a Listing(page, projection, filter, sort) for each type,
                  read_search(body, …), read_page, read_projection, read_sort; Projection.apply(resource), .wants(name)
     cursors      cursor_after(last, *, of), read_cursor(text, *, of)

@@ -15,7 +15,9 @@ from django.test import Client
 from accounts.models import Account, Membership
 from audit.scope import scope
 from provisioning import group_intake, shadows
+from provisioning.models.plan import Plan
 from provisioning.models.shadow import Shadow
+from provisioning.states import PLAN_LIVE
 from tests.conftest import a_cause
 from tests.factories.governance import now
 from tests.factories.scim import Idp, Reply, a_group, a_user, connect
@@ -231,3 +233,90 @@ def test_a_member_that_is_gone_before_the_group_is_written_is_refused(idp: Idp) 
     assert answers[0].status == 204
     assert answers[1].status in {204, 400}
     assert idp.members(group) == set()
+
+
+def test_of_parallel_creates_of_one_external_id_exactly_one_wins(idp: Idp) -> None:
+    answers = at_once(
+        idp,
+        *[lambda own, name=name: own.post("/Users", a_user(name, externalId="e-1")) for name in ("ada", "eva", "ida")],
+    )
+    assert sorted(answer.status for answer in answers) == [201, 409, 409]
+    assert {answer["scimType"] for answer in answers if answer.status == 409} == {"uniqueness"}
+    assert idp.get('/Users?filter=externalId eq "e-1"')["totalResults"] == 1
+
+
+def test_a_name_is_free_for_one_of_those_who_ask_while_its_holder_ends(idp: Idp) -> None:
+    user = idp.user("ada")
+    answers = at_once(
+        idp,
+        lambda own: own.delete(f"/Users/{user}"),
+        lambda own: own.post("/Users", a_user("ADA")),
+        lambda own: own.post("/Users", a_user("Ada")),
+    )
+    assert answers[0].status == 204
+    made = sorted(answer.status for answer in answers[1:])
+    assert made in ([201, 409], [409, 409])
+    assert idp.get('/Users?filter=userName eq "ada"')["totalResults"] == made.count(201)
+
+
+def test_two_renames_to_one_name_at_once_leave_it_to_one(idp: Idp) -> None:
+    users = [idp.user(name) for name in ("ada", "eva", "ida")]
+    answers = at_once(
+        idp,
+        *[
+            lambda own, user=user: own.patch(f"/Users/{user}", {"op": "replace", "path": "userName", "value": "zoe"})
+            for user in users
+        ],
+    )
+    assert sorted(answer.status for answer in answers) == [200, 409, 409]
+    assert idp.get('/Users?filter=userName eq "zoe"')["totalResults"] == 1
+
+
+def test_a_stale_replacement_and_a_stale_deletion_at_once_are_refused_but_for_one(idp: Idp) -> None:
+    made = idp.post("/Users", a_user("ada"))
+    tag, path = made.headers["ETag"], f"/Users/{made['id']}"
+    answers = at_once(
+        idp,
+        lambda own: own.put(path, a_user("ada", title="x"), If_Match=tag),
+        lambda own: own.patch(path, {"op": "add", "path": "title", "value": "y"}, If_Match=tag),
+        lambda own: own.delete(path, If_Match=tag),
+    )
+    statuses = [answer.status for answer in answers]
+    won = [status for status in statuses if status < 300]
+    # Whoever comes after the deletion finds nobody any more.
+    assert len(won) == 1 and {*statuses} - {*won} <= {412, 404}, statuses
+    assert idp.get(path).status == (404 if statuses[2] == 204 else 200)
+    assert idp.put(path, a_user("ada"), If_Match=tag).status in {412, 404}
+
+
+def test_enabling_and_disabling_at_once_never_leave_an_account_active_without_a_permit(idp: Idp) -> None:
+    user = idp.user("ada")
+
+    def says(word: bool) -> Callable[[Idp], Reply]:
+        return lambda own: own.patch(f"/Users/{user}", {"op": "replace", "path": "active", "value": word})
+
+    answers = at_once(idp, *[says(word) for word in (False, True, False, True)])
+    assert {answer.status for answer in answers} == {200}
+    account = idp.shadow(user).account
+    assert account is not None
+    # Two of the four took it away; what gives it back waits for people.
+    assert account.state == "deprovisioned"
+    assert idp.get(f"/Users/{user}")["active"] is False
+    with scope(tenant=idp.tenant.pk):
+        assert Plan.objects.filter(account=account, state__in=PLAN_LIVE).count() <= 1
+
+
+def test_parallel_changes_of_one_address_list_are_each_applied_to_what_the_other_left(idp: Idp) -> None:
+    user = idp.user("ada", emails=[{"value": "a@x", "type": "work"}])
+    answers = at_once(
+        idp,
+        *[
+            lambda own, value=value: own.patch(
+                f"/Users/{user}", {"op": "add", "path": "emails", "value": [{"value": value, "type": "other"}]}
+            )
+            for value in ("b@x", "c@x", "d@x", "e@x")
+        ],
+    )
+    assert {answer.status for answer in answers} == {200}
+    assert {one["value"] for one in idp.get(f"/Users/{user}")["emails"]} == {"a@x", "b@x", "c@x", "d@x", "e@x"}
+    assert idp.shadow(user).version == 5

@@ -33,15 +33,10 @@ class Folded(Func):
 
     output_field: ClassVar["Field[Any, Any]"] = CharField()
 
-    def as_sql(
-        self,
-        compiler: SQLCompiler,
-        connection: BaseDatabaseWrapper,  # noqa: ARG002  Django's signature
-        *_: Any,
-        **__: Any,
-    ) -> tuple[str, tuple[Any, ...]]:
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any) -> tuple[str, list[Any]]:
         """The folding around a column."""
-        return f"({_FOLDED.format(_plain(self.source_expressions[0], compiler))})", ()
+        text, parameters = _plain(self.source_expressions[0], compiler, connection)
+        return f"({_FOLDED.format(text)})", parameters
 
 
 class StoredCondition(Func):
@@ -53,17 +48,12 @@ class StoredCondition(Func):
         super().__init__(F(json_field))
         self.node = node
 
-    def as_sql(
-        self,
-        compiler: SQLCompiler,
-        connection: BaseDatabaseWrapper,  # noqa: ARG002  Django's signature
-        *_: Any,
-        **__: Any,
-    ) -> tuple[str, tuple[Any, ...]]:
+    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any) -> tuple[str, list[Any]]:
         """The condition as SQL."""
+        column, _none = _plain(self.source_expressions[0], compiler, connection)
         writer = _Writer()
-        text = writer.condition(self.node, _plain(self.source_expressions[0], compiler), depth=0)
-        return f"({text})", tuple(writer.parameters)
+        text = writer.condition(self.node, column, depth=0)
+        return f"({text})", writer.parameters
 
 
 def condition(node: Node, json_field: str) -> Q:
@@ -71,12 +61,12 @@ def condition(node: Node, json_field: str) -> Q:
     return Q(StoredCondition(node, json_field))
 
 
-def _plain(expression: Any, compiler: SQLCompiler) -> str:
+def _plain(expression: Any, compiler: SQLCompiler, _connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
     """A column's SQL, which is repeated and so must not have parameters."""
     text, parameters = compiler.compile(expression)
     if parameters:
         raise TypeError("only a plain column can be filtered by")
-    return str(text)
+    return text, []
 
 
 class _Writer:
@@ -89,23 +79,22 @@ class _Writer:
         """The filter on a JSON value: the document, or within a value path (`depth` above 0) one of its values."""
         match node:
             case Compare():
-                return self._compared(node, holder, depth)
+                return self._compare(node, holder, depth=depth)
             case Present():
                 return self._any(node.ref, holder, depth, _is_something)
             case ValuePath():
                 inner, below = node.inner, depth + 1
                 return self._any(node.ref, holder, depth, lambda item: self.condition(inner, item, depth=below))
-            case Constant():
-                return "true" if node.value else "false"
-            case Not():
-                return f"NOT ({self.condition(node.term, holder, depth=depth)})"
+            case Constant() | Not():
+                text = self.condition(node.term, holder, depth=depth) if isinstance(node, Not) else "true"
+                return f"NOT ({text})" if isinstance(node, Not) or not node.value else text
             case And() | Or():
                 between = " AND " if isinstance(node, And) else " OR "
                 return between.join(f"({self.condition(term, holder, depth=depth)})" for term in node.terms)
             case _:
                 assert_never(node)
 
-    def _compared(self, node: Compare, holder: str, depth: int) -> str:
+    def _compare(self, node: Compare, holder: str, *, depth: int) -> str:
         if node.value is None:
             present = self._any(node.ref, holder, depth, _is_something)
             return f"NOT {present}" if node.operator == "eq" else present
@@ -124,7 +113,7 @@ class _Writer:
         one = f"item{depth}"
         # jsonpath's own lax mode: what is no list counts as a list of one.
         source = f"jsonb_path_query({holder}, {_literal(path)}) AS {one}(value)"
-        return f"EXISTS (SELECT 1 FROM {source} WHERE {test(f'{one}.value')})"  # noqa: S608  names of the schema
+        return f"EXISTS (SELECT 1 FROM {source} WHERE {test(f'{one}.value')})"  # noqa: S608  names of the schema alone
 
     def _test(self, node: Compare, item: str) -> str:
         leaf = node.ref.leaf
