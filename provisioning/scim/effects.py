@@ -63,7 +63,7 @@ class _Door:
     end: Callable[..., Taken]
 
 
-_DOORS: Mapping[Family, _Door] = {
+_DOORS: dict[Family, _Door] = {
     "account": _Door(intake.create_account, intake.change_account, intake.end_account),
     "group": _Door(group_intake.create_group, group_intake.change_group, group_intake.end_group),
     "catalogue": _Door(catalogue_intake.create_entry, catalogue_intake.change_entry, catalogue_intake.end_entry),

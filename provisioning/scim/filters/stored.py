@@ -33,10 +33,15 @@ class Folded(Func):
 
     output_field: ClassVar["Field[Any, Any]"] = CharField()
 
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any) -> tuple[str, list[Any]]:
+    def as_sql(
+        self,
+        compiler: SQLCompiler,
+        connection: BaseDatabaseWrapper,  # noqa: ARG002  Django's signature
+        *_: Any,
+        **__: Any,
+    ) -> tuple[str, tuple[Any, ...]]:
         """The folding around a column."""
-        text, parameters = _plain(self.source_expressions[0], compiler, connection)
-        return f"({_FOLDED.format(text)})", parameters
+        return f"({_FOLDED.format(_plain(self.source_expressions[0], compiler))})", ()
 
 
 class StoredCondition(Func):
@@ -48,12 +53,17 @@ class StoredCondition(Func):
         super().__init__(F(json_field))
         self.node = node
 
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any) -> tuple[str, list[Any]]:
+    def as_sql(
+        self,
+        compiler: SQLCompiler,
+        connection: BaseDatabaseWrapper,  # noqa: ARG002  Django's signature
+        *_: Any,
+        **__: Any,
+    ) -> tuple[str, tuple[Any, ...]]:
         """The condition as SQL."""
-        column, _none = _plain(self.source_expressions[0], compiler, connection)
         writer = _Writer()
-        text = writer.condition(self.node, column, depth=0)
-        return f"({text})", writer.parameters
+        text = writer.condition(self.node, _plain(self.source_expressions[0], compiler), depth=0)
+        return f"({text})", tuple(writer.parameters)
 
 
 def condition(node: Node, json_field: str) -> Q:
@@ -61,12 +71,12 @@ def condition(node: Node, json_field: str) -> Q:
     return Q(StoredCondition(node, json_field))
 
 
-def _plain(expression: Any, compiler: SQLCompiler, _connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+def _plain(expression: Any, compiler: SQLCompiler) -> str:
     """A column's SQL, which is repeated and so must not have parameters."""
     text, parameters = compiler.compile(expression)
     if parameters:
         raise TypeError("only a plain column can be filtered by")
-    return text, []
+    return str(text)
 
 
 class _Writer:

@@ -12,6 +12,7 @@ from django.urls import get_resolver
 from audit.scope import scope
 from provisioning import tokens
 from provisioning.models.connection import ReadRecord, RefusedToken
+from provisioning.scim.metadata.catalogue import RESOURCE_TYPES
 from tests.conftest import a_cause
 from tests.factories.scim import a_user, connect
 
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.face
 
-ADDRESSES = ["", "/", "/Users", "/Users/x", "/Groups", "/Users/.search", "/.search", "/Me", "/Bulk", "/Schemas"]
-ADDRESSES += ["/ResourceTypes", "/ServiceProviderConfig", "/nowhere"]
+ADDRESSES = ["", "/", "/Users/x", "/Users/.search", "/.search", "/Me", "/Bulk", "/Schemas"]
+ADDRESSES += ["/ResourceTypes", "/ServiceProviderConfig", "/nowhere", *[kind.endpoint for kind in RESOURCE_TYPES]]
 
 
 def refused() -> list[RefusedToken]:
@@ -43,9 +44,10 @@ def test_every_address_asks_for_a_token(idp: Idp, method: str, path: str) -> Non
 
 def test_the_list_of_addresses_above_is_whole() -> None:
     names = {name for name in get_resolver("provisioning.scim.urls").reverse_dict if isinstance(name, str)}
-    assert names == {
-        "root", "search", "users", "users-search", "groups", "groups-search", "me", "bulk", "schemas",
-        "resource-types", "service-provider-config", "nowhere",
+    kinds = {kind.endpoint.strip("/").lower() for kind in RESOURCE_TYPES}
+    assert kinds == {"users", "groups", "agents", "agenticapplications", "roles", "entitlements"}
+    assert names == kinds | {f"{kind}-search" for kind in kinds} | {
+        "root", "search", "me", "bulk", "schemas", "resource-types", "service-provider-config", "nowhere",
     }  # fmt: skip
 
 

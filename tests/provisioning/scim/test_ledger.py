@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -18,10 +19,10 @@ from accounts.models.group import Membership
 from audit import crashpoints
 from audit.models import Cause, JournalEntry
 from audit.scope import scope
-from provisioning import group_intake, intake
+from provisioning import intake
 from provisioning.models.exchange import Exchange, ExchangeKey
 from provisioning.models.shadow import Shadow
-from provisioning.scim import recording
+from provisioning.scim import effects, recording
 from provisioning.scim.keeping import LEFT_OUT, MOST_IN_FULL, kept_patch, kept_resource
 from provisioning.scim.metadata.catalogue import GROUP, NHI_URN, USER_URN
 from tests.conftest import as_owner
@@ -36,6 +37,11 @@ pytestmark = pytest.mark.face
 def rows(idp: Idp, model: Any, **values: Any) -> list[Any]:
     with scope(tenant=idp.tenant.pk):
         return list(model.objects.filter(**values).order_by("pk"))
+
+
+def take_in(monkeypatch: pytest.MonkeyPatch, create: Any, *, family: Any = "account") -> None:
+    """Let what a system makes of one family be taken in by something else."""
+    monkeypatch.setitem(effects._DOORS, family, replace(effects._DOORS[family], create=create))
 
 
 def test_an_exchange_has_who_what_and_what_became_of_it(idp: Idp) -> None:
@@ -133,7 +139,7 @@ def test_a_broken_foreign_key_is_found_before_the_answer(idp: Idp, monkeypatch: 
             )
         return taken
 
-    monkeypatch.setattr(intake, "create_account", with_a_broken_key)
+    take_in(monkeypatch, with_a_broken_key)
     answer = idp.post("/Users", a_user("ada"))
     assert answer.status == 409
     assert "foreign" not in str(answer.body)
@@ -173,7 +179,7 @@ def test_a_passing_database_problem_is_tried_again(idp: Idp, monkeypatch: pytest
                 cursor.execute("DO $$ BEGIN RAISE 'no' USING ERRCODE = '40P01'; END $$")
         return wish(**values)
 
-    monkeypatch.setattr(intake, "create_account", deadlock_once)
+    take_in(monkeypatch, deadlock_once)
     assert idp.post("/Users", a_user("ada")).status == 201
     assert [one.outcome for one in idp.exchanges()] == ["applied"]
     assert len(calls) == 2
@@ -184,7 +190,7 @@ def test_a_problem_that_does_not_pass_is_answered_503_and_parked(idp: Idp, monke
         with connection.cursor() as cursor:
             cursor.execute("DO $$ BEGIN RAISE 'no' USING ERRCODE = '40001'; END $$")
 
-    monkeypatch.setattr(group_intake, "create_group", deadlock)
+    take_in(monkeypatch, deadlock, family="group")
     answer = idp.post("/Groups", a_group())
     assert (answer.status, answer.headers["Retry-After"]) == (503, "1")
     assert [one.outcome for one in idp.exchanges()] == ["parked"]

@@ -4,7 +4,7 @@ import copy
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from provisioning.scim.errors import ScimError
@@ -353,13 +353,13 @@ def test_a_text_that_holds_no_object_is_refused(value: str) -> None:
     assert refused(op("replace", value=value)) == "invalidValue"
 
 
-@pytest.mark.parametrize("value", [False, "False", "false", ["false"]])
+@pytest.mark.parametrize("value", [False, "False", "false", ["false"], {"value": False}])
 def test_active_is_read_in_its_known_spellings(value: Any) -> None:
     result = patched(op("Replace", "active", value=value))
     assert (result.document["active"], result.said) == (False, {"active"})
 
 
-@pytest.mark.parametrize("value", ["invalid", "FALSE", "0", 0, 1, ["true", "false"], {"value": True}])
+@pytest.mark.parametrize("value", ["invalid", "FALSE", "0", 0, 1, ["true", "false"], {"value": {}}])
 def test_active_in_another_spelling_is_refused(value: Any) -> None:
     assert refused(op("replace", "active", value=value)) == "invalidValue"
 
@@ -421,10 +421,10 @@ def test_an_unassigned_active_is_absent_and_never_true(nothing: Any) -> None:
         (op("replace", "title", value="a\u202eb"), "invalidValue"),
         (op("replace", "name", value="x"), "invalidValue"),
         (op("replace", "name", value={"foo": "x"}), "invalidSyntax"),
-        (op("replace", "emails", value="x"), "invalidValue"),
-        (op("replace", "emails", value=["x"]), "invalidValue"),
-        (op("add", 'emails[type eq "work"]', value="x"), "invalidValue"),
-        (op("add", 'emails[type eq "new"]', value="x"), "invalidValue"),
+        (op("replace", "emails", value=5), "invalidValue"),
+        (op("replace", "emails", value=[5]), "invalidValue"),
+        (op("add", 'emails[type eq "work"]', value=5), "invalidValue"),
+        (op("add", 'emails[type eq "new"]', value=5), "invalidValue"),
         (op("replace", ENTERPRISE_URN, value="x"), "invalidValue"),
         (op("replace", ENTERPRISE_URN, value={"foo": "x"}), "invalidSyntax"),
         (op("add", 'emails[type eq "a\u0007b"].value', value="x"), "invalidPath"),
@@ -532,6 +532,7 @@ operations = st.lists(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(operations)
 def test_a_patch_never_changes_its_input_and_gives_a_document_or_a_scim_error(sent: list[dict[str, Any]]) -> None:
     document, body = copy.deepcopy(BASE), {"schemas": [PATCH_URN], "Operations": sent}
