@@ -110,7 +110,8 @@ def service_provider_config_json(
 ) -> dict[str, Any]:
     """GET /ServiceProviderConfig: what is supported, with every member that strict clients read.
 
-    Only a strict connection conforms to draft-zollner-scim-interop-profile-02 (section 4): the others tolerate more.
+    Only a strict connection conforms to draft-zollner-scim-interop-profile-02 (section 4). The others leave its word out,
+    as they may: clients that know RFC 7643 alone refuse a configuration with a member that it has not.
     """
     body: dict[str, Any] = {
         "schemas": [SERVICE_PROVIDER_CONFIG_URN],
@@ -136,7 +137,6 @@ def service_provider_config_json(
                 "primary": True,
             }
         ],
-        "interopProfileConformant": is_strict,
         "meta": {
             "resourceType": "ServiceProviderConfig",
             "location": f"{base_url.rstrip('/')}/ServiceProviderConfig",
@@ -144,4 +144,6 @@ def service_provider_config_json(
     }
     if documentation_url is not None:
         body["documentationUri"] = documentation_url
+    if is_strict:
+        body["interopProfileConformant"] = True
     return body
