@@ -104,7 +104,7 @@ def test_a_parked_removal_is_followed_from_its_finding_to_its_exchange_and_settl
     assert "Okta: a removal of members of Staff could not be read." in text_of(answer)
     assert f"/t/acme/admin/ledger/{exchange.pk}/" in answer.content.decode()
     parked = text_of(security.get(f"/t/acme/admin/ledger/{exchange.pk}/"))
-    assert "Okta asked to remove members from Staff : parked, nothing was changed." in parked
+    assert "Okta asked to remove members from Staff: parked, nothing was changed." in parked
     assert "Done nothing: it is parked" in parked
 
     settled = security.post(f"{page}settle/", {"reason": "taken out by hand"}, follow=True)
