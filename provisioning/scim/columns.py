@@ -141,11 +141,11 @@ def _members(system: System) -> Rows:
 
     def belongs_to(ref: UUID) -> Q:
         """Memberships have an index by whose they are, and none by what a system calls them."""
-        owner = living(system).filter(pk=ref).values_list("account_id", "group_id").first()
+        owner = living(system).filter(pk=ref).first()
         if owner is None:
             return nothing("pk")
-        account, group = owner
-        return Q(account_id=account) if account is not None else Q(member_group_id=group)
+        is_user = owner.account_id is not None
+        return Q(account_id=owner.account_id) if is_user else Q(member_group_id=owner.group_id)
 
     return Rows(
         having=lambda one: Q(group_id__in=inside.filter(one).values("group_id")),
@@ -174,7 +174,7 @@ def _groups(system: System) -> Rows:
     groups = living(system).filter(resource_type=GROUP.name)
 
     def having(one: Q) -> Q:
-        of_such = inside.filter(group_id__in=groups.filter(one).values("group_id")) if one else inside
+        of_such = inside.filter(group_id__in=groups.filter(one).values("group_id")) if one != Q() else inside
         return Q(pk__in=of_such.values("origin_ref"))
 
     return Rows(

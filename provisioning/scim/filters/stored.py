@@ -11,7 +11,6 @@ from datetime import UTC
 from decimal import Decimal
 from typing import Any, ClassVar, assert_never
 
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import BooleanField, CharField, F, Field, Func, Q
 from django.db.models.sql.compiler import SQLCompiler
 
@@ -33,10 +32,9 @@ class Folded(Func):
 
     output_field: ClassVar["Field[Any, Any]"] = CharField()
 
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: SQLCompiler, *_more: Any, **_context: Any) -> tuple[str, tuple[Any, ...]]:
         """The folding around a column."""
-        text, parameters = _plain(self.source_expressions[0], compiler, connection)
-        return f"({_FOLDED.format(text)})", parameters
+        return f"({_FOLDED.format(_plain(self.source_expressions[0], compiler))})", ()
 
 
 class StoredCondition(Func):
@@ -48,12 +46,11 @@ class StoredCondition(Func):
         super().__init__(F(json_field))
         self.node = node
 
-    def as_sql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **_: Any) -> tuple[str, list[Any]]:
+    def as_sql(self, compiler: SQLCompiler, *_more: Any, **_context: Any) -> tuple[str, tuple[Any, ...]]:
         """The condition as SQL."""
-        column, _none = _plain(self.source_expressions[0], compiler, connection)
         writer = _Writer()
-        text = writer.condition(self.node, column, depth=0)
-        return f"({text})", writer.parameters
+        text = writer.condition(self.node, _plain(self.source_expressions[0], compiler), depth=0)
+        return f"({text})", tuple(writer.parameters)
 
 
 def condition(node: Node, json_field: str) -> Q:
@@ -61,12 +58,12 @@ def condition(node: Node, json_field: str) -> Q:
     return Q(StoredCondition(node, json_field))
 
 
-def _plain(expression: Any, compiler: SQLCompiler, _connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+def _plain(expression: Any, compiler: SQLCompiler) -> str:
     """A column's SQL, which is repeated and so must not have parameters."""
     text, parameters = compiler.compile(expression)
     if parameters:
         raise TypeError("only a plain column can be filtered by")
-    return text, []
+    return text
 
 
 class _Writer:
