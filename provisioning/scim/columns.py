@@ -194,7 +194,7 @@ def _groups(system: System) -> Rows:
     groups = living(system).filter(resource_type=GROUP.name)
 
     def having(one: Q) -> Q:
-        of_such = inside.filter(group_id__in=groups.filter(one).values("group_id")) if one else inside
+        of_such = inside.filter(group_id__in=groups.filter(one).values("group_id")) if one != Q() else inside
         return Q(pk__in=of_such.values("origin_ref"))
 
     return Rows(

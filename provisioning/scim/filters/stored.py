@@ -11,7 +11,6 @@ from datetime import UTC
 from decimal import Decimal
 from typing import Any, ClassVar, assert_never
 
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import BooleanField, CharField, F, Field, Func, Q
 from django.db.models.sql.compiler import SQLCompiler
 
@@ -33,13 +32,7 @@ class Folded(Func):
 
     output_field: ClassVar["Field[Any, Any]"] = CharField()
 
-    def as_sql(
-        self,
-        compiler: SQLCompiler,
-        connection: BaseDatabaseWrapper,  # noqa: ARG002  Django's signature
-        *_: Any,
-        **__: Any,
-    ) -> tuple[str, tuple[Any, ...]]:
+    def as_sql(self, compiler: SQLCompiler, *_more: Any, **_context: Any) -> tuple[str, tuple[Any, ...]]:
         """The folding around a column."""
         return f"({_FOLDED.format(_plain(self.source_expressions[0], compiler))})", ()
 
@@ -53,13 +46,7 @@ class StoredCondition(Func):
         super().__init__(F(json_field))
         self.node = node
 
-    def as_sql(
-        self,
-        compiler: SQLCompiler,
-        connection: BaseDatabaseWrapper,  # noqa: ARG002  Django's signature
-        *_: Any,
-        **__: Any,
-    ) -> tuple[str, tuple[Any, ...]]:
+    def as_sql(self, compiler: SQLCompiler, *_more: Any, **_context: Any) -> tuple[str, tuple[Any, ...]]:
         """The condition as SQL."""
         writer = _Writer()
         text = writer.condition(self.node, _plain(self.source_expressions[0], compiler), depth=0)
@@ -76,7 +63,7 @@ def _plain(expression: Any, compiler: SQLCompiler) -> str:
     text, parameters = compiler.compile(expression)
     if parameters:
         raise TypeError("only a plain column can be filtered by")
-    return str(text)
+    return text
 
 
 class _Writer:
