@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from bench.company import GROUP_URN, PATCH_URN, Person
-from bench.contestants import DROPS_MEMBERS, STOCK
+from bench.contestants import DROPS_MEMBERS, ROLLCALL, STOCK
 from bench.measuring import Unable
 from bench.wire import Ask, Reply, Wire
 
@@ -29,7 +29,7 @@ PAGE = 100
 CHANGED = 10
 """Members that a PUT of a group exchanges: one in a hundred of a thousand."""
 _WALK = 1_000  # resources to a page on the way to a deep cursor
-_PATIENCE = 0.0006  # seconds for each person, on that way
+_PATIENCE = {False: 0.0006, True: 0.01}  # seconds for each person on that way, of peers and of ours
 
 
 def sent(seat: Seat, ask: Ask, *, well: Iterable[int] = (200,)) -> Reply:
@@ -74,10 +74,11 @@ def cursor_page(seat: Seat, depth: float) -> Call:
     """The page of a hundred after that share of the company, by cursor."""
     _refuse(seat, "cursor")
     cursor = ""
-    until = time.monotonic() + _PATIENCE * seat.company.people
+    patience = _PATIENCE[seat.who == ROLLCALL] * seat.company.people
+    until = time.monotonic() + patience
     for _ in range(int(seat.company.people * depth) // _WALK):
         if time.monotonic() > until:
-            raise Unable(f"it takes more than {_PATIENCE * seat.company.people:.0f} s to page to that depth")
+            raise Unable(f"it takes more than {patience:.0f} s to page to that depth")
         path = f"{seat.base}/Users?count={_WALK}&attributes=userName&cursor={quote(cursor)}"
         cursor = sent(seat, Ask.of("GET", path)).body.get("nextCursor", "")
         if not cursor:
