@@ -47,6 +47,7 @@ READS = ("systems", "system", "system-live", "system-test-live", "system-transcr
 MANAGES = (
     "system-new", "system-connection", "system-token", "system-token-rotate", "system-token-end", "system-policy",
     "system-pause", "system-resume", "system-end", "system-rule-new", "system-administrator-new", "system-exception-new",
+    "system-strictness",
 )  # fmt: skip
 
 
@@ -125,7 +126,8 @@ def test_an_auditor_sees_every_verb_off_with_its_reason(client: Client, world: W
     off = re.findall(r'<button type="button" disabled[^>]*>([^<]+)</button>', html)
     assert off == [
         "Read now", "Make a token", "Change how it is read", "Pause reading", "Change the policy", "End system",
-        "Make a token", f"Rotate {world.token}", f"End {world.token}", "Make a rule", "Add an administrator",
+        "Make a token", f"Rotate {world.token}", f"End {world.token}", "Make a rule", "Make it strict",
+        "Add an administrator",
     ]  # fmt: skip
     assert "Connecting or changing a system needs one of these roles here: administrator" in html
 
