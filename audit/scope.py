@@ -7,7 +7,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from audit.cause import acting, reading
+from audit.cause import acting, current_tenant, reading
 from audit.models import Cause
 
 
@@ -25,17 +25,28 @@ def scope(
     return acting(cause)
 
 
-def look(statement: str, values: Sequence[Any], *, tenant: UUID) -> list[tuple[Any, ...]]:
-    """The rows of one SELECT that sees `tenant`, in one round trip.
+def at_once(*statements: tuple[str, Sequence[Any]], tenant: UUID) -> list[list[tuple[Any, ...]]]:
+    """The rows of several statements that see `tenant`, in one round trip; none for one that has no rows.
 
-    For the one look-up that stands before a scope can be opened: two statements sent together are one transaction of
-    the database (PostgreSQL, "Multiple Statements in a Simple Query"), and the setting ends with it.
+    For the few look-ups that every request begins with, where a transaction around them would cost more than they do:
+    statements sent together are one transaction of the database (PostgreSQL, "Multiple Statements in a Simple Query"),
+    and the setting ends with it.
     """
     if connection.in_atomic_block:
-        with scope(tenant=tenant), connection.cursor() as cursor:
-            cursor.execute(statement, values)
-            return list(cursor.fetchall())
+        if current_tenant() == tenant:
+            return [_rows(text, values) for text, values in statements]
+        with scope(tenant=tenant):
+            return [_rows(text, values) for text, values in statements]
+    texts = ["SELECT set_config('rollcall.tenant', %s, true)", *[text for text, _values in statements]]
+    found: list[list[tuple[Any, ...]]] = []
     with connection.cursor() as cursor:
-        cursor.execute(f"SELECT set_config('rollcall.tenant', %s, true); {statement}", [str(tenant), *values])
-        cursor.nextset()
-        return list(cursor.fetchall())
+        cursor.execute("; ".join(texts), [str(tenant), *[value for _text, values in statements for value in values]])
+        while cursor.nextset():
+            found.append(list(cursor.fetchall()) if cursor.description else [])
+    return found
+
+
+def _rows(text: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(text, values)
+        return list(cursor.fetchall()) if cursor.description else []

@@ -23,6 +23,7 @@ from django.utils.translation import gettext as _
 from accounts.models.system import System, SystemAdministrator
 from audit.cause import current
 from audit.keys import uuid7
+from audit.scope import at_once
 from provisioning import systems
 from provisioning.models.connection import RefusedToken, SystemToken
 from provisioning.states import Event
@@ -178,14 +179,16 @@ def record_read(*, token: SystemToken, method: str, path: str, status: int, note
 
     Nobody waits for the disk: what a crash can take is the last moment of a list of reads, and no evidence.
     """
-    with database.cursor() as cursor:
-        cursor.execute(
+    at_once(
+        (
             _RECORD_READ,
             [
                 uuid7(), token.tenant_id, token.pk, token.system_id, method[:8], path[:300], status, note[:300],
                 token.system_id, token.system_id, READS_KEPT,
             ],
-        )  # fmt: skip
+        ),
+        tenant=token.tenant_id,
+    )  # fmt: skip
 
 
 def record_refused(*, refused: Refused, method: str, path: str, remote: str) -> None:

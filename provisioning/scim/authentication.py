@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, TypeVar
 from urllib.parse import unquote_plus
 
@@ -16,7 +17,7 @@ from django.http import HttpRequest
 from accounts.models.system import System
 from accounts.models.tenant import Tenant
 from audit.fields import columns_of, from_row
-from audit.scope import look, scope
+from audit.scope import at_once, scope
 from provisioning import tokens
 from provisioning.models.connection import SystemToken
 from provisioning.scim.errors import ScimError, forbidden, unauthorized
@@ -47,8 +48,16 @@ class Caller:
     """A token that is accepted, and its secret for as long as the request lasts."""
 
     token: SystemToken
-    system: System
     secret: str = field(repr=False)
+
+    @cached_property
+    def system(self) -> System:
+        """The token's system with its tenant, read when it is asked for."""
+        ((columns,),) = at_once((_SYSTEM, [self.token.system_id]), tenant=self.token.tenant_id)
+        size = len(System._meta.concrete_fields)
+        system = from_row(System, columns[:size])
+        system.tenant = from_row(Tenant, columns[size:])
+        return system
 
     def demand(self, word: TokenMay) -> None:
         """Raise 403 unless the token may do that."""
@@ -68,16 +77,7 @@ def authenticate(request: HttpRequest, *, at: datetime, path: str) -> Caller:
         with scope():
             tokens.record_refused(refused=found, method=request.method or "", path=path, remote=remote(request))
         raise unauthorized()
-    return Caller(token=found, system=_system_of(found), secret=presented.split("_", 2)[2])
-
-
-def _system_of(token: SystemToken) -> System:
-    """The system of an accepted token, with its tenant. Every request begins with this: it is one round trip."""
-    ((*columns,),) = look(_SYSTEM, [token.system_id], tenant=token.tenant_id)
-    size = len(System._meta.concrete_fields)
-    system = from_row(System, columns[:size])
-    system.tenant = from_row(Tenant, columns[size:])
-    return system
+    return Caller(token=found, secret=presented.split("_", 2)[2])
 
 
 def remote(request: HttpRequest) -> str:

@@ -21,12 +21,13 @@ from provisioning.scim.filters.nodes import to_text
 from provisioning.scim.filters.query import to_q
 from provisioning.scim.metadata.catalogue import NHI_URN
 from provisioning.scim.metadata.schema import Ref
-from provisioning.scim.projection import Listing
+from provisioning.scim.projection import Listing, Page
 from provisioning.scim.resources import living
 from provisioning.shadows import living_count
 
 # What jsonpath returns for a path into the document: its first value as text, absent values as NULL.
 _FIRST = "jsonb_path_query_first"
+_NEAR = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,7 +45,7 @@ def find(listings: Sequence[Listing], *, system: System, at: datetime) -> Found:
     key = _key(listings)
     page = listings[0].page
     if page.cursor is None:
-        shadows = list(_ordered(found, key)[page.slice]) if page.count else []
+        shadows = _page(_ordered(found, key), page) if page.count else []
         is_whole = page.start == 1 and len(shadows) < page.count
         return Found(total=len(shadows) if is_whole else _total(listings, found, system), shadows=shadows)
     name = _name(listings, system)
@@ -56,6 +57,15 @@ def find(listings: Sequence[Listing], *, system: System, at: datetime) -> Found:
     is_whole = not page.cursor and len(shadows) < page.count
     total = len(shadows) if is_whole else _total(listings, found, system)
     return Found(total=total, shadows=shadows, next_cursor=cursor)
+
+
+def _page(ordered: QuerySet[Shadow], page: Page) -> list[Shadow]:
+    """A page by index. Far into the list its ids are found first: whoever is passed over is not read."""
+    if page.start <= _NEAR:
+        return list(ordered[page.slice])
+    ids = list(ordered.values_list("pk", flat=True)[page.slice])
+    found = Shadow.objects.select_related("account").in_bulk(ids)
+    return [found[one] for one in ids]
 
 
 def _total(listings: Sequence[Listing], found: QuerySet[Shadow], system: System) -> int:

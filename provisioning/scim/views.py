@@ -17,7 +17,7 @@ from provisioning.scim import effects, recording
 from provisioning.scim.answers import Answer, refusal
 from provisioning.scim.dialects import strict
 from provisioning.scim.effects import Asked, Done
-from provisioning.scim.errors import forbidden, internal, invalid_filter, invalid_value, not_found
+from provisioning.scim.errors import ScimError, forbidden, internal, invalid_filter, invalid_value, not_found
 from provisioning.scim.filters.strictly import check_filter
 from provisioning.scim.keeping import kept_patch, kept_resource
 from provisioning.scim.listing import Found, find
@@ -26,10 +26,10 @@ from provisioning.scim.metadata.catalogue import GROUP, RESOURCE_TYPES, USER
 from provisioning.scim.metadata.schema import ResourceType
 from provisioning.scim.parsing.body import load
 from provisioning.scim.parsing.notes import Notes
-from provisioning.scim.projection import Listing, read_listings, read_projection, read_search
+from provisioning.scim.projection import Listing, Projection, read_listings, read_projection, read_search
 from provisioning.scim.receiving import Receiver, path_id
 from provisioning.scim.recording import Attempt
-from provisioning.scim.resources import Around, find_one, gather, living, location, rendered, version
+from provisioning.scim.resources import Around, find_active, find_one, gather, living, location, rendered, version
 from provisioning.scim.streams import Stream
 from provisioning.shadows import Sender
 
@@ -183,10 +183,25 @@ class ResourceView(ListReceiver):
             raise not_found()
         return shadow
 
+    def at_once(self) -> Answer | None:
+        """A user by id, which is asked for most; `_one` answers whatever else a GET finds, or does not find."""
+        id = path_id(self.kwargs.get(self.lookup_url_kwarg))  # noqa: A001  SCIM's word
+        if self.request.method != "GET" or id is None or self.resource_type.family != "account":
+            return None
+        try:
+            projection = read_projection(self.query, self.resource_type)
+        except ScimError:
+            return None
+        found = find_active(token=self.caller.token, projection=projection, id=id, base=self.base)
+        return self._shown(*found, projection) if found is not None else None
+
     def _one(self, text: str) -> Answer:
         projection = read_projection(self.query, self.resource_type)
         shadow = self._living(text)
         around = gather([shadow], system=self.caller.system, projection=projection, base=self.base)
+        return self._shown(shadow, around, projection)
+
+    def _shown(self, shadow: Shadow, around: Around, projection: Projection) -> Answer:
         tag = version(shadow, around, at=self.at)
         headers = {"Location": location(shadow, self.base), "ETag": tag}
         wanted = self.request.headers.get("If-None-Match")
