@@ -31,7 +31,7 @@ def recent_reductions(*, system: System, at: datetime) -> int:
     since = uuid7_floor(int((at - ROLLING).timestamp() * 1000))
     events = Exchange.objects.filter(
         system=system, id__gte=since, outcome="applied", intent__in=["disable", "delete"],
-        resource_type__in=[*ACCOUNT_TYPES, GROUP_TYPE],
+        resource_type__in=["", *ACCOUNT_TYPES, GROUP_TYPE],
     ).count()  # fmt: skip
     plans = PlannedChange.objects.filter(plan__system=system, result="done", done_at__gt=at - ROLLING).exclude(
         act__in=[ChangeAct.REACTIVATE, ChangeAct.ADD_MEMBER]

@@ -132,11 +132,13 @@ def create_account(*, sender: Sender, change: AccountChange, at: datetime) -> Ta
         notes.append(f"disputed: {match.disputed}")
     notes += _offer(account, change.owners, system, at=at)
     # What is made inactive is pending: only an account that was there before can end by it. What is made active is so.
-    is_done = match.account is None and not match.disputed and wants_active == (account.state == AccountState.ACTIVE)
-    if not is_done:
+    is_so = not wants_active or (not match.disputed and account.state == AccountState.ACTIVE)
+    effect = status.Effect()
+    if match.account is not None or not is_so:
         account.refresh_from_db()
-    effect = status.Effect() if is_done else status.apply(sender, account, word, at=at, is_edge=True)
-    shadow.account = account if is_done else Account.objects.get(pk=account.pk)
+        effect = status.apply(sender, account, word, at=at, is_edge=True)
+    is_untouched = match.account is None and is_so and not match.disputed
+    shadow.account = account if is_untouched else Account.objects.get(pk=account.pk)
     held = effect.held_by or _held_back(active, word, shadow.account, at=at)
     return Taken(
         shadow=shadow, outcome=Outcome.HELD if held else Outcome.APPLIED, intent=Intent.CREATE, plan=effect.plan,

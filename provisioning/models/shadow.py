@@ -121,7 +121,7 @@ class ShadowCount(TenantOwned):
     """
 
     rights: ClassVar = Rights.BOUNDED
-    untracked: ClassVar = "a running total of rows that are tracked themselves"
+    untracked: ClassVar = "a bounded running total of rows that are tracked themselves"
 
     system = TenantForeignKey(System, related_name="+")
     resource_type = models.CharField(max_length=24)

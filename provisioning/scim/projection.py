@@ -70,8 +70,11 @@ class Projection:
 
     def apply(self, resource: Mapping[str, Any]) -> dict[str, Any]:
         """The resource with only what is wanted; names are canonical. Always-returned attributes are never dropped."""
-        if self.included is None and not self.excluded and self.resource_type.hides_nothing:
-            return {name: value for name, value in resource.items() if value not in ({}, [], None)}
+        if self.included is None and not self.excluded and self.resource_type.shows_the_rest:
+            hidden = self.resource_type.never_shown
+            return {
+                name: value for name, value in resource.items() if name not in hidden and value not in ({}, [], None)
+            }
         answer: dict[str, Any] = {}
         for name, value in resource.items():
             schema = self.resource_type.extension(name)

@@ -49,6 +49,7 @@ PLAIN_REFERENCES: dict[str, str] = {}
 MAY_DELETE = {
     "django_session",
     "provisioning_readrecord",
+    "provisioning_shadowcount",
     "provisioning_refusedtoken",
     "provisioning_stagedmember",
     "provisioning_stagedresource",

@@ -173,8 +173,13 @@ class ResourceType:
         return tuple(sorted(known, key=lambda pair: -len(pair[0])))
 
     @cached_property
-    def hides_nothing(self) -> bool:
-        """Whether an answer without a projection shows all that is kept (RFC 7643 section 7, `returned`)."""
+    def never_shown(self) -> frozenset[str]:
+        """The core attributes that are in no answer (RFC 7643 section 7, `returned`)."""
+        return frozenset(one.name for one in self._core.values() if one.returned == "never")
+
+    @cached_property
+    def shows_the_rest(self) -> bool:
+        """Whether an answer without a projection shows everything else that is kept."""
         every = [*self._core.values(), *(one for extension in self.extensions for one in extension.attributes)]
         kept = [part for one in every for part in (one, *one.subs) if one.stored]
         return all(part.returned in {"default", "always"} for part in kept)

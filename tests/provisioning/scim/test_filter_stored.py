@@ -59,6 +59,8 @@ def test_the_database_reads_an_instant_as_the_server_does_and_breaks_at_none(tex
 THING = ResourceType(
     name="Thing",
     endpoint="/Things",
+    family="catalogue",
+    handles=("label",),
     description="",
     schema=Schema(
         id="urn:x:Thing",
