@@ -448,7 +448,7 @@ def test_a_system_ends_only_by_its_name_and_then_nothing_can_be_done_with_it(adm
     assert admin.post(world.url("system-read")).status_code == 403
     assert "Okta has ended" in text_of(admin.get(world.url("system-policy")))
     shown = admin.get(world.url("system")).content.decode()
-    assert len(re.findall(r'<button type="button" disabled', shown)) == 9
+    assert len(re.findall(r'<button type="button" disabled', shown)) == 10
     assert "Okta" not in text_of(admin.get(world.url("systems")))
     assert "Okta" in text_of(admin.get(f"{world.url('systems')}?show=ended"))
 

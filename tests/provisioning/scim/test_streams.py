@@ -219,7 +219,7 @@ def test_members_that_are_left_out_are_not_read(idp: Idp, users: list[str], quer
         assert not [one["sql"] for one in queries if "accounts_membership" in one["sql"]]
     operation = {"op": "replace", "path": "displayName", "value": "People"}
     with CaptureQueriesContext(connection) as queries:
-        assert idp.patch(f"/Groups/{group}", operation).status == 200
+        assert idp.patch(f"/Groups/{group}?{query}", operation).status == 200
     assert not [one["sql"] for one in queries if "accounts_membership" in one["sql"]]
 
 

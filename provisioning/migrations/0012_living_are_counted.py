@@ -35,7 +35,7 @@ DROP TRIGGER provisioning_shadow_ends ON provisioning_shadow; DROP FUNCTION prov
 class Migration(migrations.Migration):
     """How many resources a system has is known, and not counted for each list."""
 
-    dependencies = [("accounts", "0004_what_began_stays"), ("provisioning", "0013_filters_are_decided_here")]
+    dependencies = [("accounts", "0004_what_began_stays"), ("provisioning", "0011_filters_are_decided_here")]
 
     operations = [
         migrations.CreateModel(

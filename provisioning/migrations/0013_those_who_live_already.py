@@ -24,6 +24,6 @@ def count(apps: Any, editor: Any) -> None:
 class Migration(migrations.Migration):
     """Resources that came before counting began."""
 
-    dependencies = [("provisioning", "0014_living_are_counted")]
+    dependencies = [("provisioning", "0012_living_are_counted")]
 
     operations = [migrations.RunPython(count, migrations.RunPython.noop)]

@@ -51,7 +51,7 @@ UNDO = "DROP FUNCTION provisioning_instant(text); DROP FUNCTION provisioning_cas
 class Migration(migrations.Migration):
     """What a filter compares is compared as the server does it, and whatever changed lately is found by index."""
 
-    dependencies = [("provisioning", "0012_seen_by_kind")]
+    dependencies = [("provisioning", "0010_seen_by_kind")]
 
     operations = [
         migrations.RunSQL(FUNCTIONS, UNDO),
