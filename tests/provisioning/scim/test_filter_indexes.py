@@ -99,6 +99,15 @@ def plan_of(idp: Idp, written: str, *, groups: bool) -> tuple[str, int]:
         return "\n".join(row[0] for row in cursor.fetchall()), len(rows)
 
 
+def sorts_by_code_points() -> bool:
+    """Whether this server's index is in the order of code points: a text's beginning is a range of no other."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT datlocprovider = 'b' OR datcollate = 'C' FROM pg_database WHERE datname = current_database()"
+        )
+        return bool(cursor.fetchone()[0])
+
+
 def test_a_hot_filter_uses_its_index_alone_and_beside_others(crowd: tuple[Idp, dict[str, str]]) -> None:
     idp, ids = crowd
     for asked, groups in ((HOT, False), (HOT_GROUPS, True)):
@@ -106,8 +115,10 @@ def test_a_hot_filter_uses_its_index_alone_and_beside_others(crowd: tuple[Idp, d
             text = written.replace("{user}", ids["user"]).replace("{group}", ids["group"])
             for beside in BESIDE if not groups else BESIDE[:1]:
                 plan, found = plan_of(idp, text + beside, groups=groups)
+                assert found == {"sw": 11, "gt": 29, "ge": 30}.get(text.split()[1], 1), (text + beside, found)
+                if text.split()[1] == "sw" and not sorts_by_code_points():
+                    continue
                 assert index in plan, (text + beside, plan)
                 assert any(column in line for line in plan.splitlines() if "Index Cond" in line), (text + beside, plan)
                 assert "Seq Scan on provisioning_shadow" not in plan, (text + beside, plan)
                 assert "Seq Scan on accounts_membership" not in plan, (text + beside, plan)
-                assert found == {"sw": 11, "gt": 29, "ge": 30}.get(text.split()[1], 1), (text + beside, found)
