@@ -101,7 +101,7 @@ def plan_of(idp: Idp, written: str, *, groups: bool) -> tuple[str, int]:
 
 def sorts_by_code_points() -> bool:
     """Whether this server's index is in the order of code points: a text's beginning is a range of no other."""
-    with connection.cursor() as cursor:
+    with database.cursor() as cursor:
         cursor.execute(
             "SELECT datlocprovider = 'b' OR datcollate = 'C' FROM pg_database WHERE datname = current_database()"
         )
