@@ -4,6 +4,7 @@ The result is that of the steps one by one, without reading who is in the group:
 queries as one. Standard library only.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from uuid import UUID
@@ -46,7 +47,7 @@ def fold(steps: Iterable[MemberStep], *, may_add: bool) -> Net:
 
 
 @dataclass
-class _Folding:
+class _Folding(ABC):
     named: dict[UUID, None] = field(default_factory=dict)
     removed: dict[UUID, None] = field(default_factory=dict)
     leaves: set[UUID] = field(default_factory=set)
@@ -58,20 +59,20 @@ class _Folding:
             self.removed.update(dict.fromkeys(step.values))
         getattr(self, step.op)(step.values)
 
-    def add(self, values: tuple[UUID, ...]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def add(self, values: tuple[UUID, ...]) -> None: ...
 
-    def remove(self, values: tuple[UUID, ...]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def remove(self, values: tuple[UUID, ...]) -> None: ...
 
-    def replace(self, values: tuple[UUID, ...]) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def replace(self, values: tuple[UUID, ...]) -> None: ...
 
     def remove_all(self, values: tuple[UUID, ...]) -> None:
         self.replace(values)
 
-    def net(self) -> Net:
-        raise NotImplementedError
+    @abstractmethod
+    def net(self) -> Net: ...
 
 
 @dataclass
