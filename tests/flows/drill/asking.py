@@ -43,7 +43,7 @@ class Asking(Story):
         ],
         "exchanges": [
             ("DELETE", "bob", "delete", "applied", 204),
-            ("PATCH", "Staff", "member_add", "applied", 204),
+            ("PATCH", "Staff", "member_add", "applied", 200),
             ("PATCH", "ada", "disable", "applied", 200),
             ("PATCH", "kit", "disable", "applied", 200),
             ("PATCH", "kit", "enable", "applied", 200),

@@ -142,7 +142,7 @@ EVERY = ["Alice", "bob", "carol%", "dan_x", "eve"]
         ('manager.displayName ne "x"', EVERY),
         (f"{ENTERPRISE_URN}:manager.displayName pr", []),
         (f"{NHI_URN}:pending pr", ["eve"]),
-        (f'{NHI_URN}:kind sw "SER"', ["eve"]),
+        (f'{NHI_URN}:kind sw "SERV"', ["eve"]),
         (f'{NHI_URN}:expiresAt eq "2028-01-01T01:00:00.0000000+01:00"', ["eve"]),
         ('userName eq "a" or ' * 63 + 'userName eq "bob"', ["bob"]),
     ],
