@@ -71,8 +71,8 @@ def _apply_steps(sender: Sender, group: Group, change: GroupChange, *, at: datet
     if not change.member_steps:
         return _Moved(changed=Changed(added=0, ended=0))
     system = sender.system
-    _refuse_unknown(group, system, change)
     net = fold(change.member_steps, may_add=authority.expanding_members_allowed(system=system))
+    _refuse_unknown(group, system, net)
     new = _newcomers(group, system, net.named)
     ends = net.takes_out and _ends_who_leaves(sender, group)
     left = _take_out(group, system, net, named=None if ends else memberships.NAMED, at=at)
@@ -88,10 +88,9 @@ def _apply_steps(sender: Sender, group: Group, change: GroupChange, *, at: datet
     return _Moved(changed=changed, notes=("who is put into this group needs approval here",) if is_held else ())
 
 
-def _refuse_unknown(group: Group, system: System, change: GroupChange) -> None:
+def _refuse_unknown(group: Group, system: System, net: Net) -> None:
     """A member that is not in is no error, nor one that has ended: it is out, as wished. Whom we never had is parked."""
-    leaving = {ref for step in change.member_steps if step.op == "remove" for ref in step.values}
-    parking.refuse_unknown(system=system, refs=memberships.outside(group=group, system=system, refs=leaving))
+    parking.refuse_unknown(system=system, refs=memberships.outside(group=group, system=system, refs=net.removed))
 
 
 def _ends_who_leaves(sender: Sender, group: Group) -> bool:
