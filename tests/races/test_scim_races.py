@@ -121,7 +121,7 @@ def test_fifty_parallel_patches_of_one_group_lose_no_member(idp: Idp) -> None:
         return lambda own: own.patch(f"/Groups/{group}", operation)
 
     answers = at_once(idp, *map(adding, users))
-    assert {answer.status for answer in answers} == {204}
+    assert {answer.status for answer in answers} == {200}
     assert idp.members(group) == set(users)
     assert idp.shadow(group).version == 51
 
@@ -231,7 +231,7 @@ def test_a_member_that_is_gone_before_the_group_is_written_is_refused(idp: Idp) 
         idp, lambda own: own.delete(f"/Users/{ada}"), lambda own: own.patch(f"/Groups/{group}", operation)
     )
     assert answers[0].status == 204
-    assert answers[1].status in {204, 400}
+    assert answers[1].status in {200, 400}
     assert idp.members(group) == set()
 
 
