@@ -8,7 +8,7 @@ from django.db.models import Q
 from accounts.models.account import Account
 from accounts.models.group import Group
 from accounts.models.system import System
-from accounts.models.tenant import TenantOwned
+from accounts.models.tenant import Tenant, TenantOwned
 from audit.fields import TenantForeignKey
 from audit.history import track
 from audit.models import Rights
@@ -123,7 +123,9 @@ class ShadowCount(TenantOwned):
     rights: ClassVar = Rights.BOUNDED
     untracked: ClassVar = "a bounded running total of rows that are tracked themselves"
 
-    system = TenantForeignKey(System, related_name="+")
+    # One index: a row is written with every resource that comes or goes, and every question names all three.
+    tenant = models.ForeignKey(Tenant, on_delete=models.PROTECT, related_name="+", editable=False, db_index=False)
+    system = TenantForeignKey(System, related_name="+", db_index=False)
     resource_type = models.CharField(max_length=24)
     delta = models.BigIntegerField()
 
