@@ -16,6 +16,7 @@ from accounts.models.user import User
 from accounts.states import FINDING, FINDING_LIVE, Event
 from audit.cause import current
 from audit.journal import Subject, record
+from audit.scope import together
 from audit.transitions import move
 
 # Identifiers of today; NHI-03, PR.AC-4 and DE.CM-8 of earlier guidance are kept as aliases in the documentation.
@@ -126,7 +127,7 @@ def open_or_raise(wrongs: Iterable[Wrong], *, at: datetime) -> Opened:
     tenant = current().tenant_id
     if tenant is None:
         raise ValueError("a finding belongs to a tenant: open its scope first")
-    with transaction.atomic():
+    with together():
         live = Finding.objects.select_for_update().filter(dedupe_key__in=by_key, state__in=FINDING_LIVE).order_by("id")
         seen, raised = [], 0
         known = set()

@@ -22,6 +22,7 @@ from accounts.models.permit import Permit
 from accounts.states import Event
 from audit.cause import current
 from audit.journal import Subject, record
+from audit.scope import together
 
 # Every ending is read back in the account's systems within this time.
 READ_BACK_WITHIN = timedelta(minutes=5)
@@ -176,7 +177,7 @@ def deprovision(*, accounts: Collection[UUID], reason: str, at: datetime) -> lis
     The next epoch begins, the authorization cutoff moves, every hold but a security hold ends, whom they answered for
     gets a succession, their sign-ins here end, and a read-back is due within five minutes.
     """
-    with transaction.atomic():
+    with together():
         over = [AccountState.DEPROVISIONED, AccountState.ARCHIVED]
         ending = list(_locked(accounts).exclude(state__in=over))
         if not ending:

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import Any
 from uuid import UUID
 
-from django.db import connection, transaction
+from django.db import connection
 from django.db.models import Q, QuerySet
 
 from accounts.models.group import Group, Membership, Origin
@@ -16,6 +16,7 @@ from accounts.models.system import System
 from accounts.states import Event
 from audit.cause import current
 from audit.journal import Subject, record
+from audit.scope import together
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,7 @@ def change_group(*, group: Group, display_name: str, display_name_key: str, docu
 
 def end_group(*, group: Group, at: datetime) -> int:
     """End a group, every membership of it, and its own in other groups. Returns how many memberships ended."""
-    with transaction.atomic():
+    with together():
         if not Group.objects.filter(pk=group.pk, ended_at__isnull=True).update(ended_at=at):
             return 0
         mine = Membership.objects.filter(Q(group=group) | Q(member_group=group), ended_at__isnull=True)
@@ -197,7 +198,7 @@ def remove_all(*, group: Group, system: System, at: datetime) -> int:
 
 def replace(*, group: Group, system: System, members: Collection[Member], at: datetime) -> Changed:
     """Exactly these members of a system: only the difference is written."""
-    with transaction.atomic():
+    with together():
         left = leave(group=group, system=system, besides=[m.ref for m in members], at=at)
         added = add(group=group, system=system, members=members, at=at)
     return Changed(added=added, ended=left.count)

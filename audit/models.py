@@ -1,5 +1,6 @@
 """Nouns of the ground floor: the cause of every write, and the journal of what was decided."""
 
+from functools import cache
 from typing import Any, ClassVar
 
 from django.db import models
@@ -132,6 +133,7 @@ def tracked(model: type[models.Model]) -> bool:
     return hasattr(model._meta, "simple_history_manager_attribute")
 
 
+@cache
 def history_of(model: type[models.Model]) -> Any:
-    """The history model of a tracked model."""
+    """The history model of a tracked model; asked for once, since the attribute makes a manager class each time."""
     return getattr(model, model._meta.simple_history_manager_attribute).model  # type: ignore[attr-defined]

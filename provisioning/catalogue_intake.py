@@ -5,9 +5,8 @@ They are what the system said, each with a history; nobody gains or loses access
 
 from datetime import datetime
 
-from django.db import transaction
-
 from audit.journal import Subject, record
+from audit.scope import together
 from provisioning.changes import CatalogueChange, Intent, Outcome, fold
 from provisioning.models.shadow import Shadow
 from provisioning.shadows import HANDLES, BadValue, Sender, Taken, check_lengths, digest, refuse_taken, save_shadow
@@ -52,7 +51,7 @@ def _journal(sender: Sender, shadow: Shadow, event: Event, done: str) -> None:
     )
 
 
-@transaction.atomic
+@together()
 def create_entry(*, sender: Sender, change: CatalogueChange, at: datetime) -> Taken:
     """A new entry. Raises `Conflict`, `BadValue`."""
     _refuse_taken(sender, change)
@@ -66,7 +65,7 @@ def create_entry(*, sender: Sender, change: CatalogueChange, at: datetime) -> Ta
     return Taken(shadow=shadow, outcome=Outcome.APPLIED, intent=Intent.CREATE, created=True)
 
 
-@transaction.atomic
+@together()
 def change_entry(*, sender: Sender, shadow: Shadow, change: CatalogueChange, at: datetime) -> Taken:
     """An entry as its system wants it now. Raises `Conflict`, `BadValue`."""
     _refuse_taken(sender, change, besides=shadow)
@@ -81,7 +80,7 @@ def change_entry(*, sender: Sender, shadow: Shadow, change: CatalogueChange, at:
     return Taken(shadow=shadow, outcome=Outcome.APPLIED, intent=Intent.UPDATE)
 
 
-@transaction.atomic
+@together()
 def end_entry(*, sender: Sender, shadow: Shadow, at: datetime) -> Taken:
     """The entry is gone: 404 from now on, its name is free."""
     shadow.ended_at = shadow.changed_at = at

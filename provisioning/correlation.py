@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, OuterRef, Q, QuerySet, Value
+from django.db import connection
+from django.db.models import Exists, OuterRef, Q
 
 from accounts.models.account import Account, AccountKind, AccountState
 from accounts.models.system import System
@@ -129,13 +130,18 @@ def off_like(*, change: AccountChange, system: System, besides: UUID | None = No
 
 
 def _who_had(change: AccountChange, system: System) -> dict[UUID, str]:
-    """The accounts that have, or ever had, something of the change, each with the strongest such thing. One query."""
+    """The accounts that have, or ever had, something of the change, each with the strongest such thing. One query.
+
+    Every resource that is made asks it, so its SQL is written out.
+    """
     asked = _ever(change, system)
-    rows = [had.order_by().values_list(column, Value(rank)).distinct() for rank, (_, had, column) in enumerate(asked)]
-    strongest: dict[UUID, int] = {}
-    for account, rank in rows[0].union(*rows[1:]):
-        strongest[account] = min(rank, strongest.get(account, rank))
-    return {account: asked[rank][0] for account, rank in strongest.items()}
+    parts = " UNION ALL ".join(f"SELECT {rank} AS rank, {had}" for rank, (_what, had, _values) in enumerate(asked))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT id, min(rank) FROM ({parts}) AS had WHERE id IS NOT NULL GROUP BY id",  # noqa: S608  ours
+            [value for _what, _had, values in asked for value in values],
+        )
+        return {account: asked[rank][0] for account, rank in cursor.fetchall()}
 
 
 def _off(by: Mapping[UUID, str], *, besides: UUID | None = None) -> tuple[Account | None, str]:
@@ -148,23 +154,25 @@ def _off(by: Mapping[UUID, str], *, besides: UUID | None = None) -> tuple[Accoun
     return off, f"the {what} is that of {off.user_name}, which is {off.get_state_display()} here"
 
 
-def _ever(change: AccountChange, system: System) -> list[tuple[str, QuerySet[Any], str]]:
-    """Whoever had the same at any time, strongest first: rows of histories, with the column of the account."""
-    shadows = history_of(Shadow).objects.filter(resource_type__in=ACCOUNT_TYPES)
-    here, accounts = shadows.filter(system_id=system.pk), history_of(Account).objects.all()
+_HAD = f"account_id AS id FROM provisioning_historicalshadow WHERE resource_type IN {ACCOUNT_TYPES!r}"
+_HAD_HERE = f"{_HAD} AND system_id = %s"
+
+
+def _ever(change: AccountChange, system: System) -> list[tuple[str, str, list[Any]]]:
+    """Whoever had the same at any time, strongest first: what, where it is looked for, and the values of that."""
     key = user_name_key(change.user_name)
-    asked: list[tuple[str, QuerySet[Any], str]] = [
-        ("user name", here.filter(name_key=key), "account_id"),
-        ("user name", Account.objects.filter(user_name_key=key), "id"),
+    asked: list[tuple[str, str, list[Any]]] = [
+        ("user name", f"{_HAD_HERE} AND name_key = %s", [system.pk, key]),
+        ("user name", "id FROM accounts_account WHERE user_name_key = %s", [key]),
     ]
     if change.external_id:
-        asked.append(("externalId", here.filter(external_id=change.external_id), "account_id"))
+        asked.append(("externalId", f"{_HAD_HERE} AND external_id = %s", [system.pk, change.external_id]))
     if (change.kind or kind_of(change)) == AccountKind.PERSON:
         if change.employee_number:
-            same = accounts.filter(employee_number=change.employee_number, kind=AccountKind.PERSON)
-            asked.append(("employee number", same, "id"))
+            same = "id FROM accounts_historicalaccount WHERE employee_number = %s AND kind = %s"
+            asked.append(("employee number", same, [change.employee_number, AccountKind.PERSON.value]))
         if change.email:
-            asked.append((_EMAIL, shadows.filter(email_key=fold(change.email)[:320]), "account_id"))
+            asked.append((_EMAIL, f"{_HAD} AND email_key = %s", [fold(change.email)[:320]]))
     return asked
 
 

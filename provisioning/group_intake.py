@@ -5,12 +5,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db import transaction
-
 from accounts import lifecycle, memberships
 from accounts.memberships import Changed, Left, Member
 from accounts.models.group import Group
 from accounts.models.system import System
+from audit.scope import together
 from provisioning import authority, parking
 from provisioning.changes import GroupChange, Intent, Outcome
 from provisioning.changes import fold as folded_name
@@ -134,7 +133,7 @@ def _intent(changed: Changed, change: GroupChange) -> Intent:
     return Intent.MEMBER_ADD if ops else Intent.UPDATE
 
 
-@transaction.atomic
+@together()
 def create_group(*, sender: Sender, change: GroupChange, at: datetime) -> Taken:
     """A new group with its members. Raises `Conflict`, `BadValue`."""
     system = sender.system
@@ -156,7 +155,7 @@ def create_group(*, sender: Sender, change: GroupChange, at: datetime) -> Taken:
     return Taken(shadow=shadow, outcome=outcome, intent=Intent.CREATE, held_by=notes, created=True)
 
 
-@transaction.atomic
+@together()
 def change_group(*, sender: Sender, shadow: Shadow, change: GroupChange, at: datetime) -> Taken:
     """A group as its system wants it now. Raises `Conflict`, `BadValue`."""
     group = shadow.group
@@ -188,7 +187,7 @@ def change_group(*, sender: Sender, shadow: Shadow, change: GroupChange, at: dat
     return Taken(shadow=shadow, outcome=outcome, intent=_intent(changed, change), held_by=notes)
 
 
-@transaction.atomic
+@together()
 def end_group(*, sender: Sender, shadow: Shadow, at: datetime) -> Taken:
     """The group is gone for this system: 404 from now on, its name is free, its memberships end."""
     group = shadow.group

@@ -10,8 +10,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
-
 from accounts import lifecycle, memberships, ownership, rules
 from accounts.findings import Wrong, open_or_raise
 from accounts.models.account import Account, AccountKind, AccountState, Environment
@@ -20,6 +18,7 @@ from accounts.models.hold import HoldKind
 from accounts.models.system import System
 from accounts.states import Event
 from audit.journal import Subject, record
+from audit.scope import together
 from provisioning import authority, correlation, status
 from provisioning.changes import ACTIVE, AccountChange, Intent, Outcome, fold, user_name_key
 from provisioning.expiries import default_expiry, longest_expiry
@@ -98,7 +97,7 @@ def _fill(shadow: Shadow, change: AccountChange) -> None:
     shadow.digest = digest(shadow.document)
 
 
-@transaction.atomic
+@together()
 def create_account(*, sender: Sender, change: AccountChange, at: datetime) -> Taken:
     """A new resource, correlated with an account that exists or with a new one. Raises `Conflict`, `BadValue`."""
     system = sender.system
@@ -111,7 +110,7 @@ def create_account(*, sender: Sender, change: AccountChange, at: datetime) -> Ta
     match = correlation.find(change=change, system=system)
     # A resource that is made without a word about `active` is wanted active: that too is the system's word.
     active = True if change.active is None else change.active
-    word = authority.status(active=active, document=change.document, rules=authority.rules_for(system))
+    word = authority.status(active=active, document=change.document, rules=authority.rules_of(sender))
     wants_active = bool(word.active)
     notes: list[str] = []
     if match.account is None:
@@ -213,7 +212,7 @@ def _intent(effect: status.Effect, *, active: bool | None, was_active: bool) -> 
     return Intent.UPDATE
 
 
-@transaction.atomic
+@together()
 def change_account(*, sender: Sender, shadow: Shadow, change: AccountChange, at: datetime) -> Taken:
     """A resource as its system wants it now: replaced or patched. Raises `Conflict`, `BadValue`, `Immutable`."""
     account = shadow.account
@@ -227,7 +226,7 @@ def change_account(*, sender: Sender, shadow: Shadow, change: AccountChange, at:
     )  # fmt: skip
     was_active = account.is_active(at=at)
     known_by = _known_by(shadow, account)
-    word = authority.status(active=change.active, document=change.document, rules=authority.rules_for(sender.system))
+    word = authority.status(active=change.active, document=change.document, rules=authority.rules_of(sender))
     is_edge = word.active is not None and word.active != shadow.wants_active
     written = _write_shadow(shadow, change, word, at=at)
     notes = _offer(account, change.owners, sender.system, at=at)
@@ -314,7 +313,7 @@ def _change_fields(account: Account, fields: dict[str, Any], system: System) -> 
     return lifecycle.change(account=account, fields=fields)
 
 
-@transaction.atomic
+@together()
 def end_account(*, sender: Sender, shadow: Shadow, at: datetime) -> Taken:
     """The resource is gone: 404 from now on, its name is free, and the account ends."""
     account = shadow.account

@@ -5,20 +5,22 @@ What accounts and groups have in common on their way in. The only writer of Shad
 
 import hashlib
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db import IntegrityError, connection, transaction
-from django.db.models import F, Model, Q, QuerySet, Sum
+from django.db import IntegrityError, connection
+from django.db.models import F, Model, QuerySet, Sum
 
 from accounts.memberships import Member, as_array
 from accounts.models.account import Account
 from accounts.models.group import Group, Membership, Origin
 from accounts.models.system import System
+from audit.scope import together
 from provisioning.changes import GROUP_TYPE, Intent, Outcome
+from provisioning.models.authority import FieldAuthority
 from provisioning.models.plan import Plan
 from provisioning.models.shadow import Shadow, ShadowCount
 
@@ -66,6 +68,8 @@ class Sender:
     asked_by: str
     exchange_id: UUID
     requesters: Collection[UUID] = frozenset()
+    rules: Sequence[FieldAuthority] | None = None
+    """Whose word counts at the system, where that is known already (`authority.rules_of`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,8 +96,9 @@ def lock_shadow(*, system: System, resource_type: str, id: UUID) -> Shadow | Non
     behind: QuerySet[Any] = Account.objects.filter(pk__in=living.values("account_id"))
     if resource_type == GROUP_TYPE:
         behind = Group.objects.filter(pk__in=living.values("group_id"))
-    behind.select_for_update(of=("self",), no_key=True).order_by().first()
-    shadow = living.select_for_update(of=("self",), no_key=True).select_related("account", "group").first()
+    behind.select_for_update(of=("self",), no_key=True).order_by().values_list("pk").first()
+    beside = "group" if resource_type == GROUP_TYPE else "account"
+    shadow = living.select_for_update(of=("self",), no_key=True).select_related(beside).first()
     if shadow is not None:
         shadow.system = system
     return shadow
@@ -180,10 +185,16 @@ def refuse_taken(
     """
     if besides is not None and (name_key, external_id) == (besides.name_key, besides.external_id):
         return
-    same = Q(name_key=name_key) | Q(external_id=external_id) if external_id else Q(name_key=name_key)
-    living = Shadow.objects.filter(same, system=system, resource_type=resource_type, ended_at__isnull=True)
-    others = living.exclude(pk=besides.pk) if besides is not None else living
-    taken = list(others.order_by().values_list("name_key", flat=True)[:2])
+    same, values = "name_key = %s", [name_key]
+    if external_id:
+        same, values = "(name_key = %s OR external_id = %s)", [name_key, external_id]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT name_key FROM provisioning_shadow WHERE {same} AND system_id = %s AND resource_type = %s"  # noqa: S608
+            " AND ended_at IS NULL AND id IS DISTINCT FROM %s LIMIT 2",
+            [*values, system.pk, resource_type, besides.pk if besides is not None else None],
+        )
+        taken = [row[0] for row in cursor.fetchall()]
     if name_key in taken:
         raise Conflict(HANDLES[resource_type])
     if taken:
@@ -195,7 +206,7 @@ def save_shadow(shadow: Shadow, *, is_new: bool) -> None:
     # Not the tenant: a statement that names a column of the key locks the row against all who refer to it.
     fields = None if is_new else [f.name for f in Shadow._meta.concrete_fields if f.name not in {"id", "tenant"}]
     try:
-        with transaction.atomic():
+        with together():
             shadow.save(force_insert=is_new, update_fields=fields)
     except IntegrityError as error:
         message = str(error)

@@ -19,6 +19,7 @@ from accounts.models.tenant import Tenant
 from audit.fields import columns_of, from_row
 from audit.scope import at_once, scope
 from provisioning import tokens
+from provisioning.models.authority import FieldAuthority
 from provisioning.models.connection import SystemToken
 from provisioning.scim.errors import ScimError, forbidden, unauthorized
 from provisioning.tokens import Refusal, Refused, TokenMay
@@ -37,6 +38,11 @@ _SYSTEM = (
     " FROM accounts_system s JOIN accounts_tenant t ON t.id = s.tenant_id WHERE s.id = %s"
 )
 
+_RULES = (
+    f"SELECT {columns_of(FieldAuthority, 'r')} FROM provisioning_fieldauthority r"  # noqa: S608  the model's own columns
+    " WHERE (r.system_id = %s OR r.system_id IS NULL) AND r.ended_at IS NULL ORDER BY r.system_id NULLS LAST"
+)
+
 
 def pass_through(view: View) -> View:
     """What the frame puts around its dispatch (`AUTH_CHECK_MIDDLEWARE`): nothing, since ours asks for the token."""
@@ -51,13 +57,23 @@ class Caller:
     secret: str = field(repr=False)
 
     @cached_property
+    def _known(self) -> tuple[System, tuple[FieldAuthority, ...]]:
+        system = self.token.system_id
+        (columns,), rules = at_once((_SYSTEM, [system]), (_RULES, [system]), tenant=self.token.tenant_id)
+        size = len(System._meta.concrete_fields)
+        found = from_row(System, columns[:size])
+        found.tenant = from_row(Tenant, columns[size:])
+        return found, tuple(from_row(FieldAuthority, row) for row in rules)
+
+    @property
     def system(self) -> System:
         """The token's system with its tenant, read when it is asked for."""
-        ((columns,),) = at_once((_SYSTEM, [self.token.system_id]), tenant=self.token.tenant_id)
-        size = len(System._meta.concrete_fields)
-        system = from_row(System, columns[:size])
-        system.tenant = from_row(Tenant, columns[size:])
-        return system
+        return self._known[0]
+
+    @property
+    def rules(self) -> tuple[FieldAuthority, ...]:
+        """Whose word counts there, as `authority.rules_for`; read together with the system."""
+        return self._known[1]
 
     def demand(self, word: TokenMay) -> None:
         """Raise 403 unless the token may do that."""

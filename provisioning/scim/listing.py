@@ -28,6 +28,11 @@ from provisioning.shadows import living_count
 # What jsonpath returns for a path into the document: its first value as text, absent values as NULL.
 _FIRST = "jsonb_path_query_first"
 _NEAR = 1_000
+# What an answer is made of (`resources.rendered`): of a page of hundreds nothing else is carried.
+_SHOWN = (
+    "resource_type", "document", "version", "made_at", "changed_at", "wants_active", "took_active_back", "group_id",
+    "account__state", "account__kind", "account__expires_at", "account__state_since",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +46,7 @@ class Found:
 
 def find(listings: Sequence[Listing], *, system: System, at: datetime) -> Found:
     """The page of a list over the types of `listings`. Raises invalidFilter, invalidValue, invalidCursor."""
-    found = living(system).filter(_wanted(listings, system, at=at))
+    found = living(system).filter(_wanted(listings, system, at=at)).only(*_SHOWN)
     key = _key(listings)
     page = listings[0].page
     if page.cursor is None:
@@ -64,7 +69,7 @@ def _page(ordered: QuerySet[Shadow], page: Page) -> list[Shadow]:
     if page.start <= _NEAR:
         return list(ordered[page.slice])
     ids = list(ordered.values_list("pk", flat=True)[page.slice])
-    found = Shadow.objects.select_related("account").in_bulk(ids)
+    found = Shadow.objects.select_related("account").only(*_SHOWN).in_bulk(ids)
     return [found[one] for one in ids]
 
 

@@ -202,15 +202,15 @@ class Receiver(frame.SCIMView):
         return not is_refused
 
     def _framed(self, request: HttpRequest, args: Any, kwargs: Any) -> None:
-        """The same for a write, in a savepoint of its own."""
+        """The same for a write, whose deferred foreign keys are checked while it can still be refused."""
         try:
-            with transaction.atomic():
-                if self._dispatched(request, args, kwargs):
-                    # Foreign keys are deferred: without this they would break the commit, after "applied".
-                    with connection.cursor() as cursor:
-                        cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
+            if self._dispatched(request, args, kwargs):
+                # Without this they would break the commit, after "applied".
+                with connection.cursor() as cursor:
+                    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
         except DatabaseError as error:
             self._refuse(error)
+            transaction.set_rollback(True)
 
     def _prepared(self, prepare: Callable[[], None]) -> None:
         """What must be right before anything is tried; what is wrong is answered, and recorded, like any refusal."""
@@ -298,29 +298,42 @@ class Receiver(frame.SCIMView):
     def _close(self, request: HttpRequest, args: Any, kwargs: Any, attempt: Attempt, *, started: float) -> None:
         for left in reversed(range(TRIES)):
             try:
-                with self._scope(attempt):
-                    self._effect(request, args, kwargs, attempt)
-                    recording.insert(attempt, self.answer, milliseconds=_since(started))
-                    here(AFTER_EXCHANGE)
+                if not self._took(request, args, kwargs, attempt, started=started):
+                    self._record_refusal(attempt, started=started)
             except (TryAgain, DatabaseError) as error:
                 if not left or not _passes(error):
                     raise
             else:
                 return
 
-    def _effect(self, request: HttpRequest, args: Any, kwargs: Any, attempt: Attempt) -> None:
-        earlier = self._earlier(attempt)
-        if earlier is not None:
-            self.answer = recording.answered(earlier) or self.answer_again(earlier)
-            recording.copy_of(attempt, earlier)
-            return
-        here(BEFORE_EFFECT)
-        self._framed(request, args, kwargs)
-        if self.is_again:
-            raise TryAgain
-        if self.refused is not None:
-            recording.refuse(attempt, self.refused, at=self.at)
-        here(AFTER_EFFECT)
+    def _took(self, request: HttpRequest, args: Any, kwargs: Any, attempt: Attempt, *, started: float) -> bool:
+        """The effect and its row in one transaction, which a refusal takes back whole. Whether it was taken."""
+        with self._scope(attempt):
+            earlier = self._earlier(attempt)
+            if earlier is not None:
+                self.answer = recording.answered(earlier) or self.answer_again(earlier)
+                recording.copy_of(attempt, earlier)
+            else:
+                here(BEFORE_EFFECT)
+                self._framed(request, args, kwargs)
+                if self.is_again:
+                    raise TryAgain
+                if self.refused is not None:
+                    return False
+                here(AFTER_EFFECT)
+            recording.insert(attempt, self.answer, milliseconds=_since(started))
+            here(AFTER_EXCHANGE)
+        return True
+
+    def _record_refusal(self, attempt: Attempt, *, started: float) -> None:
+        """Nothing took effect: the row that says so stands in a transaction of its own."""
+        error = self.refused
+        if error is None:
+            raise ValueError("nothing was refused")
+        with self._scope(attempt):
+            recording.refuse(attempt, error, at=self.at)
+            recording.insert(attempt, self.answer, milliseconds=_since(started))
+            here(AFTER_EXCHANGE)
 
     def _earlier(self, attempt: Attempt) -> Exchange | None:
         if self.early is not None:

@@ -155,7 +155,13 @@ class ResourceView(ListReceiver):
         people = SimpleLazyObject(lambda: frozenset(systems.requesters(system=system, at=self.at)))
         requesters = cast("Collection[UUID]", people)
         return Asked(
-            sender=Sender(system=system, asked_by=system.name, exchange_id=exchange_id, requesters=requesters),
+            sender=Sender(
+                system=system,
+                asked_by=system.name,
+                exchange_id=exchange_id,
+                requesters=requesters,
+                rules=self.caller.rules,
+            ),
             resource_type=self.resource_type,
             at=self.at,
             base=self.base,

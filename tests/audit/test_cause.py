@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Group, Identity
 from audit.cause import NoCause, acting, current, current_or_none, current_tenant, reading
 from audit.models import Cause, CauseKind
-from audit.scope import scope
+from audit.scope import scope, together
 from tests.conftest import AT, a_cause
 
 
@@ -39,6 +40,27 @@ def test_inside_both_python_and_the_database_know_cause_and_tenant(tenant):
         assert (current(), current_or_none(), current_tenant()) == (cause, cause, tenant.pk)
         assert in_database() == expected(cause, tenant.pk)
     assert (current_or_none(), current_tenant()) == (None, None)
+
+
+def test_what_is_done_together_makes_no_savepoint_and_falls_with_what_is_around_it(tenant):
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        make(tenant.pk, "before")
+        with pytest.raises(LookupError), transaction.atomic():
+            make(tenant.pk, "around")
+            with CaptureQueriesContext(connection) as asked, together():
+                make(tenant.pk, "inside")
+                raise LookupError
+        assert not any("SAVEPOINT" in one["sql"] for one in asked.captured_queries)
+        assert [one.display_name for one in Group.objects.all()] == ["before"]
+
+
+def test_nobody_goes_on_after_an_error_in_what_is_done_together(tenant):
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        with pytest.raises(LookupError), together():
+            raise LookupError
+        with pytest.raises(transaction.TransactionManagementError):
+            make(tenant.pk)
+        transaction.set_rollback(True)
 
 
 def test_outside_asking_who_acts_is_an_error(db):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +11,6 @@ from django.db import connection as database
 from django.test.utils import CaptureQueriesContext
 
 from accounts.models import Account
-from audit.models import history_of
 from provisioning import brake, correlation, plans
 from provisioning.models import PlannedChange, Shadow
 from provisioning.models.plan import ChangeAct, PlanKind
@@ -62,18 +62,6 @@ def plan_of(statement: str, parameters: Any = None) -> str:
 
 
 LOOK_UPS: dict[str, tuple[Callable[[System], Any], str, str]] = {
-    "who ever had that name": (
-        lambda s: history_of(Shadow).objects.filter(system_id=s.pk, resource_type="User", name_key="ada"),
-        "provisioning_shadows_named", "name_key",
-    ),
-    "who ever had that id": (
-        lambda s: history_of(Shadow).objects.filter(system_id=s.pk, resource_type="User", external_id="00u1"),
-        "provisioning_shadows_called", "external_id",
-    ),
-    "who ever had that address": (
-        lambda s: history_of(Shadow).objects.filter(resource_type="User", email_key="ada@acme.example"),
-        "provisioning_shadows_mailed", "email_key",
-    ),
     "whose id it is or was": (
         lambda s: Shadow.objects.filter(system=s, resource_type="User", external_id="00u1"),
         "provisioning_shadow_ever", "external_id",
@@ -92,6 +80,25 @@ def test_whose_a_resource_is_was_or_may_be_is_found_by_an_index(filled: System) 
         (condition,) = [line for line in plan.splitlines() if "Index Cond" in line]
         assert f"{column})::text = " in condition, what
         assert "tenant_id = " in condition, what
+
+
+def test_who_ever_had_anything_of_a_new_resource_is_found_by_indexes_in_one_statement(filled: System) -> None:
+    word = a_word("nobody", external_id="00u1", email="nobody@acme.example", employee_number="17")
+    with CaptureQueriesContext(database) as asked:
+        assert correlation.find(change=word, system=filled) == correlation.Match()
+    (found,) = [one["sql"] for one in asked.captured_queries]
+    plan = plan_of(found)
+    for index in ("shadows_named", "shadows_called", "shadows_mailed", "accounts_account_by_name"):
+        assert index in plan
+    assert "Seq Scan on provisioning_historicalshadow" not in plan
+    assert "Seq Scan on accounts_account " not in plan
+
+
+def test_what_was_ended_just_before_is_counted_in_the_months_of_now_alone(system: System) -> None:
+    with CaptureQueriesContext(database) as asked:
+        assert brake.recent_reductions(system=system, at=dt.datetime.now(dt.UTC)) == 0
+    months = set(re.findall(r"provisioning_exchange_(\d{4}_\d\d|other)\b", plan_of(asked.captured_queries[-1]["sql"])))
+    assert 1 <= len(months) <= 2
 
 
 def test_documents_that_may_hold_more_addresses_are_found_by_their_index(filled: System) -> None:
