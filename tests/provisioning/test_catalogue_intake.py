@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import transaction
 
 from audit.models import JournalEntry, history_of
 from provisioning import catalogue_intake
@@ -49,14 +50,14 @@ def test_an_entry_is_one_row_with_a_history_and_a_line_of_the_journal(system: Sy
 def test_a_name_is_taken_within_its_kind_and_system_alone(system: System, now: dt.datetime) -> None:
     sender = a_sender(system)
     catalogue_intake.create_entry(sender=sender, change=a_role(external_id="1"), at=now)
-    with pytest.raises(Conflict, match="this value"):
+    with pytest.raises(Conflict, match="this value"), transaction.atomic():
         catalogue_intake.create_entry(sender=sender, change=a_role("ADMIN\u200b"), at=now)
-    with pytest.raises(Conflict, match="externalId"):
+    with pytest.raises(Conflict, match="externalId"), transaction.atomic():
         catalogue_intake.create_entry(sender=sender, change=a_role("other", external_id="1"), at=now)
     catalogue_intake.create_entry(sender=sender, change=a_role(resource_type="Entitlement"), at=now)
     application = a_role(resource_type="AgenticApplication")
     catalogue_intake.create_entry(sender=sender, change=application, at=now)
-    with pytest.raises(Conflict, match="this name"):
+    with pytest.raises(Conflict, match="this name"), transaction.atomic():
         catalogue_intake.create_entry(sender=sender, change=application, at=now)
 
 
@@ -73,7 +74,7 @@ def test_a_name_is_taken_within_its_kind_and_system_alone(system: System, now: d
 def test_what_could_not_be_kept_whole_is_refused(
     system: System, now: dt.datetime, values: dict[str, Any], attribute: str
 ) -> None:
-    with pytest.raises(BadValue) as refused:
+    with pytest.raises(BadValue) as refused, transaction.atomic():
         catalogue_intake.create_entry(sender=a_sender(system), change=a_role(**values), at=now)
     assert refused.value.attribute == attribute
     assert not Shadow.objects.exists()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid4
 
 import pytest
-from django.db import connection
+from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
 from accounts import memberships
@@ -147,7 +147,7 @@ def test_who_is_put_in_and_taken_out_again_by_one_request_is_no_change(system: S
     taken = change(shadow, step("remove", ada), step("add", cyd), step("remove", cyd), step("add", ada))
     assert (taken.outcome.value, inside(taken), taken.shadow.version) == ("same", {ada, bob}, 1)
     assert (written.history(*MODELS), written.entries()) == ({}, [])
-    with pytest.raises(BadValue):
+    with pytest.raises(BadValue), transaction.atomic():
         change(shadow, step("add", stranger := uuid4()), step("remove", stranger))
 
 
@@ -245,11 +245,11 @@ def test_who_is_no_living_resource_of_this_system_can_not_be_put_in_and_nothing_
     shadow = create(system, "Staff", step("add", users[0])).shadow
     written = written_from_here(*MODELS)
     for stranger in (foreign, gone, uuid4()):
-        with pytest.raises(BadValue, match=f"this system has no resource {stranger}"):
+        with pytest.raises(BadValue, match=f"this system has no resource {stranger}"), transaction.atomic():
             change(shadow, step("remove_all"), step(op, users[1], stranger), name="Renamed")
-        with pytest.raises(BadValue):
+        with pytest.raises(BadValue), transaction.atomic():
             create(system, "Other", step(op, stranger))
-    with pytest.raises(BadValue, match="a group can't be a member of itself"):
+    with pytest.raises(BadValue, match="a group can't be a member of itself"), transaction.atomic():
         change(shadow, step(op, shadow.pk))
     assert (written.history(*MODELS), written.entries()) == ({}, [])
 
@@ -267,7 +267,7 @@ def test_a_group_is_a_member_like_any_other_and_out_when_it_ends(system: System)
 def test_an_ended_groups_name_is_free(system: System, users: list[UUID]) -> None:
     shadow = create(system, "Staff", step("add", *users), external_id="g1").shadow
     for name, values, field in (("STAFF ", {}, "displayName"), ("Other", {"external_id": "g1"}, "externalId")):
-        with pytest.raises(Conflict) as raised:
+        with pytest.raises(Conflict) as raised, transaction.atomic():
             create(system, name, **values)
         assert raised.value.field == field
     group_intake.end_group(sender=a_sender(system), shadow=locked(shadow), at=AT + HOUR)
@@ -290,7 +290,7 @@ def test_a_name_or_external_id_that_can_not_be_kept_is_refused(
 ) -> None:
     shadow = create(system, "Other").shadow
     for call in (lambda: create(system, name, **values), lambda: change(shadow, name=name, **values)):
-        with pytest.raises(BadValue) as raised:
+        with pytest.raises(BadValue) as raised, transaction.atomic():
             call()
         assert raised.value.attribute == attribute
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 import pytest
+from django.db import transaction
 
 from accounts import lifecycle, ownership
 from accounts.models import Account, Finding, Hold, HoldKind, Membership, Ownership, Permit, System
@@ -105,12 +106,12 @@ def test_a_value_that_can_not_be_taken_is_named_and_nothing_is_written(
     system: System, now: dt.datetime, values: dict[str, Any], attribute: str, detail: str
 ) -> None:
     written = written_from_here(*MODELS)
-    with pytest.raises(BadValue) as raised:
+    with pytest.raises(BadValue) as raised, transaction.atomic():
         create(system, now, "ada", **values)
     assert (raised.value.attribute, raised.value.detail[: len(detail)]) == (attribute, detail)
     made = create(system, now, "bob")
     if attribute != "owners":
-        with pytest.raises(BadValue):
+        with pytest.raises(BadValue), transaction.atomic():
             change(made.shadow, now, "bob", **values)
     assert written.history(*MODELS) == {"Account": 1, "Shadow": 1}
     assert written.entries() == ["account.made"]
@@ -121,7 +122,7 @@ def test_a_name_that_is_too_long_or_empty_in_its_look_up_form_is_refused(
     system: System, now: dt.datetime, name: str
 ) -> None:
     for call in (lambda: create(system, now, name), lambda: change(create(system, now, "ok").shadow, now, name)):
-        with pytest.raises(BadValue) as raised:
+        with pytest.raises(BadValue) as raised, transaction.atomic():
             call()
         assert raised.value.attribute == "userName"
 
@@ -138,7 +139,7 @@ def test_a_name_or_external_id_of_a_living_resource_is_a_conflict_and_nothing_is
     written = written_from_here(*MODELS)
     name = values.pop("name")
     for call in (lambda: create(system, now, name, **values), lambda: change(third, now, name, **values)):
-        with pytest.raises(Conflict) as raised:
+        with pytest.raises(Conflict) as raised, transaction.atomic():
             call()
         assert raised.value.field == field
     assert (written.history(*MODELS), written.entries()) == ({}, [])
@@ -164,10 +165,10 @@ def test_a_change_writes_what_differs_once_and_the_same_again_writes_nothing(sys
 
 def test_the_kind_is_given_once(system: System, now: dt.datetime) -> None:
     shadow = create(system, now, "deploy", **ROBOT).shadow
-    with pytest.raises(Immutable) as raised:
+    with pytest.raises(Immutable) as raised, transaction.atomic():
         change(shadow, now, "deploy", **{**ROBOT, "kind": "agent"})
     assert raised.value.attribute == "kind"
-    with pytest.raises(BadValue):
+    with pytest.raises(BadValue), transaction.atomic():
         change(shadow, now, "deploy", **{**ROBOT, "kind": "robot"})
     assert said(change(shadow, now, "deploy", purpose="more", said=set()))[0] == "applied"
 
@@ -185,7 +186,7 @@ def test_an_active_service_account_keeps_its_purpose_and_an_inactive_one_may_los
 ) -> None:
     shadow = robot(tenant, system, now)
     cleared = {"document": {"title": "x"}, "said": {f"{NHI}:purpose"}}
-    with pytest.raises(BadValue) as raised:
+    with pytest.raises(BadValue) as raised, transaction.atomic():
         change(shadow, now, "deploy", **cleared)
     assert raised.value.attribute == "purpose"
     lifecycle.suspend(accounts=[shadow.account_id], kind=HoldKind.MANUAL, reason="odd", at=now)
