@@ -6,6 +6,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.transaction import Atomic
 
 from audit.cause import acting, current_tenant, reading
 from audit.models import Cause
@@ -25,7 +26,7 @@ def scope(
     return acting(cause)
 
 
-def together() -> AbstractContextManager[Any]:
+def together() -> Atomic:
     """All of it or nothing, together with the transaction around it; in one of its own where there is none.
 
     It makes no savepoint, which two more round trips would pay for: what goes wrong in it takes back all that is

@@ -22,7 +22,6 @@ from provisioning import systems
 from provisioning.changes import ACCOUNT_TYPES, fold
 from provisioning.models.authority import Authority, Direction, FieldAuthority, StatusSource
 from provisioning.models.shadow import Shadow
-from provisioning.shadows import Sender
 from provisioning.states import Event
 
 # RFC 7643 section 2.1: the name of an attribute, its sub-attribute, and before it the URN of an extension.
@@ -76,11 +75,6 @@ class StatusWord:
 def rules_for(system: System) -> list[FieldAuthority]:
     """The rules of a system and those for every system, its own first."""
     return rules_by_system([system.pk])[system.pk]
-
-
-def rules_of(sender: Sender) -> Sequence[FieldAuthority]:
-    """The same for who speaks, who may have been told them on the way in."""
-    return rules_for(sender.system) if sender.rules is None else sender.rules
 
 
 def rules_by_system(systems: Collection[UUID]) -> dict[UUID, list[FieldAuthority]]:

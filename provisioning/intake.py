@@ -4,7 +4,7 @@ It knows no wire format. What is already so writes nothing. What the word about 
 is said about groups in `group_intake`.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from audit.scope import together
 from provisioning import authority, correlation, status
 from provisioning.changes import ACTIVE, AccountChange, Intent, Outcome, fold, user_name_key
 from provisioning.expiries import default_expiry, longest_expiry
+from provisioning.models.authority import FieldAuthority
 from provisioning.models.shadow import Shadow
 from provisioning.shadows import (
     HANDLES,
@@ -97,6 +98,11 @@ def _fill(shadow: Shadow, change: AccountChange) -> None:
     shadow.digest = digest(shadow.document)
 
 
+def _rules(sender: Sender) -> Sequence[FieldAuthority]:
+    """Whose word counts: as it was read on the way in, together with the system, or read now."""
+    return authority.rules_for(sender.system) if sender.rules is None else sender.rules
+
+
 @together()
 def create_account(*, sender: Sender, change: AccountChange, at: datetime) -> Taken:
     """A new resource, correlated with an account that exists or with a new one. Raises `Conflict`, `BadValue`."""
@@ -110,7 +116,7 @@ def create_account(*, sender: Sender, change: AccountChange, at: datetime) -> Ta
     match = correlation.find(change=change, system=system)
     # A resource that is made without a word about `active` is wanted active: that too is the system's word.
     active = True if change.active is None else change.active
-    word = authority.status(active=active, document=change.document, rules=authority.rules_of(sender))
+    word = authority.status(active=active, document=change.document, rules=_rules(sender))
     wants_active = bool(word.active)
     notes: list[str] = []
     if match.account is None:
@@ -226,7 +232,7 @@ def change_account(*, sender: Sender, shadow: Shadow, change: AccountChange, at:
     )  # fmt: skip
     was_active = account.is_active(at=at)
     known_by = _known_by(shadow, account)
-    word = authority.status(active=change.active, document=change.document, rules=authority.rules_of(sender))
+    word = authority.status(active=change.active, document=change.document, rules=_rules(sender))
     is_edge = word.active is not None and word.active != shadow.wants_active
     written = _write_shadow(shadow, change, word, at=at)
     notes = _offer(account, change.owners, sender.system, at=at)

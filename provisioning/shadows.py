@@ -69,7 +69,7 @@ class Sender:
     exchange_id: UUID
     requesters: Collection[UUID] = frozenset()
     rules: Sequence[FieldAuthority] | None = None
-    """Whose word counts at the system, where that is known already (`authority.rules_of`)."""
+    """Whose word counts at the system (`authority.rules_for`), where that is known already."""
 
 
 @dataclass(frozen=True, kw_only=True)
