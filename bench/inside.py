@@ -18,6 +18,7 @@ from uuid import UUID
 from django.db import connection, transaction
 from django.test import Client
 
+from accounts.models.group import Membership
 from accounts.models.system import System
 from audit.keys import uuid7
 from audit.models import Cause, CauseKind
@@ -212,13 +213,22 @@ class Inside:
         self.found[f"add_member_{size}"]["database"] = asdict(Summary.of(databases[1:]))
         self.found[f"add_member_{size}"]["statements"] = len(statements.texts) // len(databases)
 
+    def _outside(self, size: int) -> list[UUID]:
+        """The spare people who are not in a group: some were put into it over HTTP."""
+        spare = [user_id(n) for n in self.company.spare]
+        with scope(tenant=self.tenant):
+            living = Membership.objects.filter(group_id=self._shadow(size).group_id, ended_at__isnull=True)
+            inside = set(living.filter(origin_ref__in=spare).values_list("origin_ref", flat=True))
+        return [one for one in spare if one not in inside]
+
     def put(self, size: int) -> None:
         """A list of members that differs in one of a hundred: the door, and the bare difference in SQL."""
         team = self.company.team(size)
         if team is None:
             raise Unable(f"no group of {size}")
-        changed = min(size // 100, len(self.company.spare))
-        wanted = [user_id(n) for n in [*team.members[changed:], *self.company.spare[:changed]]]
+        spare = self._outside(size)
+        changed = min(size // 100, len(spare))
+        wanted = [*(user_id(n) for n in team.members[changed:]), *spare[:changed]]
         statements = Statements()
 
         def product() -> float:
