@@ -217,7 +217,7 @@ class Inside:
         """The spare people who are not in a group: some were put into it over HTTP."""
         spare = [user_id(n) for n in self.company.spare]
         with scope(tenant=self.tenant):
-            living = Membership.objects.filter(group_id=self._shadow(size).group_id, ended_at__isnull=True)
+            living = Membership.objects.filter(group=self._shadow(size).group, ended_at__isnull=True)
             inside = set(living.filter(origin_ref__in=spare).values_list("origin_ref", flat=True))
         return [one for one in spare if one not in inside]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from django.urls import URLPattern, re_path
 
-from provisioning.scim import bulk, views
+from provisioning.scim import bulk, discovery_views, views
 
 app_name = "scim"
 
@@ -30,8 +30,14 @@ urlpatterns = [
     *_resources(),
     re_path(r"^Me/?$", _not_done("/Me").as_view(), name="me"),
     re_path(r"^Bulk/?$", bulk.BulkView.as_view(), name="bulk"),
-    re_path(r"^ServiceProviderConfig/?$", views.ServiceProviderConfigView.as_view(), name="service-provider-config"),
-    re_path(r"^ResourceTypes(?:/(?P<uuid>[^/]+))?/?$", views.ResourceTypesView.as_view(), name="resource-types"),
-    re_path(r"^Schemas(?:/(?P<uuid>[^/]+))?/?$", views.SchemasView.as_view(), name="schemas"),
+    re_path(
+        r"^ServiceProviderConfig/?$",
+        discovery_views.ServiceProviderConfigView.as_view(),
+        name="service-provider-config",
+    ),
+    re_path(
+        r"^ResourceTypes(?:/(?P<uuid>[^/]+))?/?$", discovery_views.ResourceTypesView.as_view(), name="resource-types"
+    ),
+    re_path(r"^Schemas(?:/(?P<uuid>[^/]+))?/?$", discovery_views.SchemasView.as_view(), name="schemas"),
     re_path(r"", views.NowhereView.as_view(), name="nowhere"),
 ]

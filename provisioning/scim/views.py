@@ -1,4 +1,7 @@
-"""The addresses of the receiver: django-scim2's views with our methods; what surrounds them is in `receiving`."""
+"""The addresses of the receiver: django-scim2's views with our methods; what surrounds them is in `receiving`.
+
+What the server says about itself is in `discovery_views`.
+"""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -17,7 +20,7 @@ from provisioning.scim import effects, recording
 from provisioning.scim.answers import Answer, refusal
 from provisioning.scim.dialects import strict
 from provisioning.scim.effects import Asked, Done
-from provisioning.scim.errors import ScimError, forbidden, internal, invalid_filter, invalid_value, not_found
+from provisioning.scim.errors import ScimError, internal, invalid_filter, invalid_value, not_found
 from provisioning.scim.filters.strictly import check_filter
 from provisioning.scim.keeping import kept_patch, kept_resource
 from provisioning.scim.listing import Found, find
@@ -307,64 +310,6 @@ class RootView(ListReceiver):
         return self.answering(
             lambda: self.page(self.listings(lambda notes: read_listings(self.query, RESOURCE_TYPES, notes)))
         )
-
-
-class DiscoveryReceiver(Receiver):
-    """What the server can do. Paging, sorting and leaving out have no effect here (RFC 7644 section 4)."""
-
-    def discovered(self, make: Callable[[], dict[str, Any]]) -> HttpResponse:
-        """The answer, unless a filter is asked for, which is forbidden."""
-
-        def answer() -> Answer:
-            if any(name.lower() == "filter" for name in self.query):
-                raise forbidden("Discovery can't be filtered.")
-            return Answer(status=200, body=make())
-
-        return self.answering(answer)
-
-
-class ServiceProviderConfigView(DiscoveryReceiver, frame.ServiceProviderConfigView):
-    """`/ServiceProviderConfig`."""
-
-    endpoint = "/ServiceProviderConfig"
-    http_method_names: ClassVar = ["get", "head"]
-
-    def get(self, _request: HttpRequest) -> HttpResponse:
-        """What is supported; what only drafts know of, where it is asked for by name in `attributes`."""
-        named = (text for name, texts in self.query.items() if name.lower() == "attributes" for text in texts)
-        asked = [one.strip() for text in named for one in text.split(",")]
-        is_strict = self.caller.system.is_strict
-        return self.discovered(
-            lambda: discovery.service_provider_config_json(
-                self.base, etag=True, sort=True, is_strict=is_strict, asked=asked
-            )
-        )
-
-
-class ResourceTypesView(DiscoveryReceiver, frame.ResourceTypesView):
-    """`/ResourceTypes` and `/ResourceTypes/{name}`."""
-
-    endpoint = "/ResourceTypes"
-    http_method_names: ClassVar = ["get", "head"]
-
-    def get(self, _request: HttpRequest, uuid: str | None = None) -> HttpResponse:
-        """All, or one by its name."""
-        if uuid:
-            return self.discovered(lambda: discovery.resource_type_json(uuid, self.base))
-        return self.discovered(lambda: discovery.resource_types_json(self.base))
-
-
-class SchemasView(DiscoveryReceiver, frame.SchemasView):
-    """`/Schemas` and `/Schemas/{urn}`."""
-
-    endpoint = "/Schemas"
-    http_method_names: ClassVar = ["get", "head"]
-
-    def get(self, _request: HttpRequest, uuid: str | None = None) -> HttpResponse:
-        """All, or one by its URN."""
-        if uuid:
-            return self.discovered(lambda: discovery.schema_json(uuid, self.base))
-        return self.discovered(lambda: discovery.schemas_json(self.base))
 
 
 class UnsupportedView(Receiver):

@@ -24,6 +24,12 @@ if TYPE_CHECKING:
 AT = dt.datetime.now(dt.UTC)
 
 
+@pytest.fixture(autouse=True)
+def just_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This file may have been read long before its turn comes: then it is no longer now."""
+    monkeypatch.setitem(globals(), "AT", dt.datetime.now(dt.UTC))
+
+
 @pytest.fixture
 def globally(db: None) -> Iterator[None]:
     """In no tenant, with a cause, as a command is."""

@@ -415,12 +415,12 @@ def test_no_error_no_traceback_and_no_log_line_holds_the_token(peer, connect, ca
 def test_several_threads_share_one_client_and_keep_their_own_time(peer, connect):
     def answer(exchange):
         if exchange.call.path == "/slow":
-            time.sleep(1)
+            time.sleep(6)
         else:
             exchange.reply(exchange.call.path.encode())
 
     peer.answer = answer
-    client = connect(peer.url, policy=policy(total_seconds=0.5))
+    client = connect(peer.url, policy=policy(total_seconds=3))
     outcomes = {}
 
     def ask(path):
