@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from audit.keys import uuid7, uuid7_floor
+from audit.keys import uuid7, uuid7_floor, uuid7_of_tomorrow
 
 pytestmark = pytest.mark.unit
 
@@ -38,6 +38,13 @@ def test_the_floor_is_below_every_key_of_its_millisecond_and_above_those_before(
     assert uuid7_floor(5_000) < uuid7() < uuid7_floor(5_001)
     monkeypatch.setattr("audit.keys.os.urandom", lambda size: b"\xff" * size)
     assert uuid7_floor(5_000) < uuid7() < uuid7_floor(5_001)
+
+
+def test_the_key_of_tomorrow_is_above_all_that_are_made_within_a_day(monkeypatch):
+    monkeypatch.setattr("audit.keys.time.time_ns", lambda: 5_000 * 1_000_000)
+    tomorrow = uuid7_of_tomorrow()
+    monkeypatch.setattr("audit.keys.time.time_ns", lambda: (5_000 + 86_399_999) * 1_000_000)
+    assert uuid7() < tomorrow == uuid7_floor(86_405_000)
 
 
 def test_keys_of_one_process_sort_as_they_were_made_also_within_a_millisecond(monkeypatch):
