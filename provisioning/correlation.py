@@ -138,7 +138,7 @@ def _who_had(change: AccountChange, system: System) -> dict[UUID, str]:
     parts = " UNION ALL ".join(f"SELECT {rank} AS rank, {had}" for rank, (_what, had, _values) in enumerate(asked))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT id, min(rank) FROM ({parts}) AS had WHERE id IS NOT NULL GROUP BY id",  # noqa: S608  ours
+            f"SELECT id, min(rank) FROM ({parts}) AS had WHERE id IS NOT NULL GROUP BY id",  # noqa: S608  the texts of `_ever`
             [value for _what, _had, values in asked for value in values],
         )
         return {account: asked[rank][0] for account, rank in cursor.fetchall()}

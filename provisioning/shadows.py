@@ -190,8 +190,8 @@ def refuse_taken(
         same, values = "(name_key = %s OR external_id = %s)", [name_key, external_id]
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT name_key FROM provisioning_shadow WHERE {same} AND system_id = %s AND resource_type = %s"  # noqa: S608
-            " AND ended_at IS NULL AND id IS DISTINCT FROM %s LIMIT 2",
+            f"SELECT name_key FROM provisioning_shadow WHERE {same}"  # noqa: S608  one of the two texts above
+            " AND system_id = %s AND resource_type = %s AND ended_at IS NULL AND id IS DISTINCT FROM %s LIMIT 2",
             [*values, system.pk, resource_type, besides.pk if besides is not None else None],
         )
         taken = [row[0] for row in cursor.fetchall()]

@@ -88,8 +88,16 @@ def test_who_ever_had_anything_of_a_new_resource_is_found_by_indexes_in_one_stat
         assert correlation.find(change=word, system=filled) == correlation.Match()
     (found,) = [one["sql"] for one in asked.captured_queries]
     plan = plan_of(found)
-    for index in ("shadows_named", "shadows_called", "shadows_mailed", "accounts_account_by_name"):
+    for index, looked_up in (
+        ("provisioning_shadows_named", "name_key)::text = "),
+        ("provisioning_shadows_called", "external_id)::text = "),
+        ("provisioning_shadows_mailed", "email_key)::text = "),
+        ("accounts_account_by_name", "user_name_key = "),
+    ):
         assert index in plan
+        condition = next(line for line in plan.partition(index)[2].splitlines() if "Index Cond" in line)
+        assert looked_up in condition, index
+        assert "tenant_id = " in condition, index
     assert "Seq Scan on provisioning_historicalshadow" not in plan
     assert "Seq Scan on accounts_account " not in plan
 
