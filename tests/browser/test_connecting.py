@@ -95,7 +95,8 @@ def test_what_arrives_is_announced_politely_and_seldom(visitor: Visitor, scene: 
         "2 of 10 have arrived and were taken in. Last: create, applied.",
         "3 of 10 have arrived and were taken in. Last: change, applied.",
     ]
-    assert told[1][0] - told[0][0] >= SELDOM * 1000
+    # The page's own clock ran a moment before the observer was asked: a twentieth of a second is no haste.
+    assert told[1][0] - told[0][0] >= SELDOM * 1000 - 50
     assert page.locator("[role=status]").first.get_attribute("aria-live") in {None, "polite"}
     assert visitor.complaints == []
 
