@@ -17,8 +17,9 @@ from governance.admin import changes
 from governance.admin.coercions import coerced, noted, tolerated
 from governance.admin.transcripts import fixture
 from governance.pages import PageRequest, asked_id, chosen, page, window
+from provisioning import bodies
 from provisioning.changes import Intent
-from provisioning.models.exchange import Exchange, OutcomeWord
+from provisioning.models.exchange import BODIES, Exchange, OutcomeWord
 from provisioning.models.plan import Plan
 from provisioning.models.shadow import Shadow
 
@@ -64,7 +65,7 @@ def _asked(request: PageRequest) -> dict[str, str]:
 
 
 def _filtered(asked: dict[str, str]) -> QuerySet[Exchange]:
-    rows = Exchange.objects.select_related("system").defer("request", "answer").order_by("-id")
+    rows = Exchange.objects.select_related("system").defer(*BODIES).order_by("-id")
     for name in ("system", "resource_id", "intent", "outcome"):
         if asked[name]:
             rows = rows.filter(**{name: asked[name]})
@@ -115,6 +116,7 @@ def exchange(request: PageRequest, pk: UUID) -> HttpResponse:
     shadow = (
         Shadow.objects.filter(pk=found.resource_id).select_related("account").first() if found.resource_id else None
     )
+    kept = bodies.shown(found)
     later = Exchange.objects.filter(resource_id=found.resource_id, id__gt=found.pk).order_by("id")
     return render(
         request,
@@ -125,9 +127,10 @@ def exchange(request: PageRequest, pk: UUID) -> HttpResponse:
             % {"system": found.system.name, "name": found.resource_label or found.path},
             "cause": Cause.objects.filter(pk=found.cause_id).first(),
             "entries": JournalEntry.objects.filter(cause_id=found.cause_id).order_by("id")[:_ENTRIES_SHOWN],
-            "sent": _pretty(found.request),
-            "answered": _pretty(found.answer),
-            "fixture": fixture(found),
+            "sent": _pretty(kept.request),
+            "answered": _pretty(kept.answer),
+            "unreadable": kept.problem,
+            "fixture": "" if kept.problem else fixture(found, kept.request),
             "later": [_shown(one) for one in later[:_LATER_SHOWN]] if found.resource_id else [],
             "plan": Plan.objects.filter(pk=found.plan_id).first() if found.plan_id else None,
             "shadow": shadow,

@@ -2,7 +2,7 @@
 
 from provisioning.models.authority import FieldAuthority
 from provisioning.models.connection import Connection, ReadRecord, RefusedToken, SystemToken
-from provisioning.models.exchange import Exchange, ExchangeKey
+from provisioning.models.exchange import BodyKey, Exchange, ExchangeKey
 from provisioning.models.plan import Plan, PlannedChange
 from provisioning.models.readback import Readback
 from provisioning.models.run import Run
@@ -10,6 +10,7 @@ from provisioning.models.shadow import Shadow, ShadowCount
 from provisioning.models.snapshot import Snapshot, SnapshotProof, StagedMember, StagedResource
 
 __all__ = [
+    "BodyKey",
     "Connection",
     "Exchange",
     "ExchangeKey",

@@ -11,6 +11,9 @@ from accounts.models.tenant import TenantOwned
 from audit.fields import ClockTimestamp, TenantForeignKey
 from audit.models import Rights
 
+# What a list of exchanges leaves unread.
+BODIES = ("body", "request", "answer")
+
 
 class OutcomeWord(models.TextChoices):
     """What became of a request. The same words as `provisioning.changes.Outcome`."""
@@ -41,6 +44,10 @@ class Exchange(TenantOwned):
     resource_label = models.CharField(max_length=400, blank=True, default="")
     intent = models.CharField(max_length=24)
     outcome = models.CharField(max_length=16, choices=OutcomeWord.choices)
+    # What was sent and answered, encrypted under a key of its subject: read by `provisioning.bodies`. The two columns of
+    # JSON are of the time before that.
+    body = models.BinaryField(null=True, blank=True)
+    body_key_id = models.UUIDField(null=True, blank=True)
     request = models.JSONField(null=True, blank=True)
     request_digest = models.CharField(max_length=64)
     request_bytes = models.PositiveIntegerField(default=0)
@@ -67,10 +74,34 @@ class Exchange(TenantOwned):
             models.CheckConstraint(
                 condition=Q(outcome__in=OutcomeWord.values), name="provisioning_exchange_outcome_is_known"
             ),
+            models.CheckConstraint(
+                condition=Q(body__isnull=True) | Q(body_key_id__isnull=False),
+                name="provisioning_exchange_body_has_a_key",
+            ),
         )
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}: {self.outcome}"
+
+
+class BodyKey(TenantOwned):
+    """The key of all bodies about one subject, wrapped under its tenant's.
+
+    Append-only for the application; erasure and retention delete it, under their own role. What is said of the subject
+    after that has another key, of another id.
+    """
+
+    rights: ClassVar = Rights.EVIDENCE
+    untracked: ClassVar = "a history would keep what its deletion destroys"
+
+    subject_id = models.UUIDField()
+    wrapped = models.BinaryField()
+
+    class Meta(TenantOwned.Meta):
+        constraints = (models.UniqueConstraint(fields=["tenant", "subject_id"], name="provisioning_body_key_once"),)
+
+    def __str__(self) -> str:
+        return str(self.subject_id)
 
 
 class ExchangeKey(TenantOwned):

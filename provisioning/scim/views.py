@@ -4,6 +4,7 @@ What the server says about itself is in `discovery_views`.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from django.db import DataError
@@ -14,6 +15,7 @@ from django.views import defaults
 from django_scim import views as frame
 
 from provisioning import systems
+from provisioning.changes import Outcome
 from provisioning.models.exchange import Exchange
 from provisioning.models.shadow import Shadow
 from provisioning.scim import effects, recording
@@ -143,7 +145,7 @@ class ResourceView(ListReceiver):
         if attempt.method not in _BODIES or attempt.method.lower() not in self.http_method_names:
             return
         self.body = load(self.raw, content_type=request.headers.get("Content-Type"))
-        attempt.digest = recording.keyed_digest(attempt.method, attempt.path, recording.canonical(self.body))
+        attempt.digest = attempt.digested(recording.canonical(self.body))
         keep = kept_patch if attempt.method == "PATCH" else kept_resource
         attempt.request = keep(self.body, self.resource_type)
 
@@ -179,10 +181,28 @@ class ResourceView(ListReceiver):
         attempt = self.attempt
         if attempt is None:
             raise RuntimeError("a write outside of an exchange")
-        done = effect(self._asked(attempt.id))
+        try:
+            done = effect(self._asked(attempt.id))
+        except ScimError as error:
+            if error.status != HTTPStatus.PRECONDITION_FAILED:
+                raise
+            return self._answered_before(attempt, error)
         attempt.took(done.taken)
         attempt.coercions = done.coercions
+        if attempt.outcome == Outcome.SAME and recording.last_accepted(attempt) is not None:
+            attempt.outcome = Outcome.DUPLICATE
         return done.answer
+
+    def _answered_before(self, attempt: Attempt, error: ScimError) -> Answer:
+        """What was answered, where the version is an older one because this very request has taken effect already."""
+        earlier = recording.last_accepted(attempt)
+        if earlier is None:
+            raise error
+        answer = self.answer_again(earlier)
+        if not recording.is_version_answered(earlier, answer.headers.get("ETag", "")):
+            raise error
+        recording.copy_of(attempt, earlier, by_key=False)
+        return answer
 
     def _living(self, text: str) -> Shadow:
         id = path_id(text)  # noqa: A001  SCIM's word

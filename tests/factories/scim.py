@@ -11,7 +11,7 @@ from django.test import Client
 
 from accounts.models.system import ReactivationPolicy, SystemKind
 from audit.scope import scope
-from provisioning import systems, tokens
+from provisioning import bodies, systems, tokens
 from provisioning.models.exchange import Exchange
 from provisioning.models.shadow import Shadow
 from provisioning.scim.metadata.catalogue import GROUP_URN, USER_URN
@@ -106,9 +106,9 @@ class Idp:
         return {member["value"] for member in self.get(f"/Groups/{group}").body.get("members", [])}
 
     def exchanges(self) -> list[Exchange]:
-        """The ledger of this system, oldest first."""
+        """The ledger of this system, oldest first, each with its bodies in clear."""
         with scope(tenant=self.tenant.pk):
-            return list(Exchange.objects.filter(system=self.system).order_by("id"))
+            return opened(Exchange.objects.filter(system=self.system).order_by("id"))
 
     def last(self) -> Exchange:
         """The latest exchange."""
@@ -118,6 +118,16 @@ class Idp:
         """A resource's row, with its account and group."""
         with scope(tenant=self.tenant.pk):
             return Shadow.objects.select_related("account", "group").get(pk=id)
+
+
+def opened(exchanges: Iterable[Exchange]) -> list[Exchange]:
+    """Exchanges as who may read them is shown them: what was sent and answered stands in `request` and `answer`."""
+    rows = list(exchanges)
+    kept = bodies.shown_all(rows)
+    for one in rows:
+        assert not kept[one.pk].problem
+        one.request, one.answer = kept[one.pk].request, kept[one.pk].answer
+    return rows
 
 
 def connect(
