@@ -22,7 +22,7 @@ from audit.keys import milliseconds_of, uuid7, uuid7_floor, uuid7_of_tomorrow
 from audit.redaction import MASK, redact
 from provisioning import bodies, parking
 from provisioning.changes import MEMBERS, NOTE, Coercion, Intent, Outcome
-from provisioning.models.exchange import Exchange, ExchangeKey
+from provisioning.models.exchange import BODIES, Exchange, ExchangeKey
 from provisioning.models.shadow import Shadow
 from provisioning.scim.answers import Answer
 from provisioning.scim.authentication import Caller
@@ -159,7 +159,7 @@ def last_accepted(attempt: Attempt) -> Exchange | None:
     """
     since = uuid7_floor(milliseconds_of(attempt.id) - _LOOK_BACK)
     about = Exchange.objects.filter(resource_id=attempt.resource_id, id__gte=since, id__lt=uuid7_of_tomorrow())
-    last = about.exclude(outcome__in=_REFUSED).order_by("-id").first()
+    last = about.exclude(outcome__in=_REFUSED).defer(*BODIES).order_by("-id").first()
     return last if last is not None and last.request_digest == attempt.digest else None
 
 

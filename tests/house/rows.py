@@ -33,6 +33,7 @@ from audit.cause import current_tenant
 from audit.keys import uuid7
 from governance.models import Answer, Approval, Campaign, Notice, Review, ReviewDecision
 from provisioning.models import (
+    BodyKey,
     Connection,
     Exchange,
     ExchangeKey,
@@ -238,6 +239,10 @@ def exchange(**values: Any) -> Exchange:
     return Exchange.objects.create(**_of_system(given, values))
 
 
+def body_key(**values: Any) -> BodyKey:
+    return BodyKey.objects.create(**_own({"subject_id": uuid7(), "wrapped": b"key"} | values))
+
+
 def exchange_key(**values: Any) -> ExchangeKey:
     given = {"key": _name("key"), "exchange_id": uuid7(), "request_digest": "d"}
     return ExchangeKey.objects.create(**_of_system(given, values))
@@ -353,7 +358,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "SystemAdministrator": administrator, "Account": account, "Group": group, "Membership": membership,
     "Ownership": ownership, "Hold": hold, "PolicyException": exception, "Permit": permit, "Finding": finding,
     "FieldAuthority": authority, "Connection": connection_of, "SystemToken": token, "Exchange": exchange,
-    "ExchangeKey": exchange_key, "Shadow": shadow, "Run": run, "Snapshot": snapshot, "SnapshotProof": proof,
+    "ExchangeKey": exchange_key, "BodyKey": body_key, "Shadow": shadow, "Run": run, "Snapshot": snapshot, "SnapshotProof": proof,
     "Plan": plan, "PlannedChange": change, "Readback": readback, "Approval": approval, "Answer": answer,
     "Campaign": campaign, "Review": review, "ReviewDecision": decision, "Notice": notice,
 }  # fmt: skip

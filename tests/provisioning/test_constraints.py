@@ -54,6 +54,8 @@ BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
     ),
     "provisioning_token_may_do_something": (lambda: rows.token(may=[]),),
     "provisioning_exchange_outcome_is_known": (lambda: rows.exchange(outcome="lost"),),
+    "provisioning_exchange_body_has_a_key": (lambda: rows.exchange(body=b"x"),),
+    "provisioning_body_key_once": (lambda: twice(rows.body_key, subject_id=uuid7()),),
     "provisioning_exchange_key_once": (lambda: twice(rows.exchange_key, system=rows.system(), key="same"),),
     "provisioning_run_state_is_known": (lambda: rows.run(state="walking", ended_at=NOW),),
     "provisioning_run_end_has_its_time": (
