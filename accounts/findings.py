@@ -44,6 +44,8 @@ CONTROLS: Mapping[FindingKind, tuple[str, ...]] = {
     FindingKind.CORRELATION: (IDENTITIES, INVENTORY),
     FindingKind.ENDED_ELSEWHERE: (OFFBOARDING, ACCESS),
     FindingKind.SWEEP_FAILED: (MONITORING, "PR.PS-04"),
+    FindingKind.FEED_GAP: (MONITORING, "DE.CM-03"),
+    FindingKind.FEED_SILENT: (MONITORING, INVENTORY),
     FindingKind.MEMBERS_UNRESOLVED: (OVERPRIVILEGED, ACCESS, MONITORING),
 }
 # What a person may close by saying that it is settled: no reading shows it.

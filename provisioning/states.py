@@ -46,7 +46,18 @@ RUN = table(
     | {end: set() for end in ("closed", "incomplete", "failed", "stopped")},
 )
 
-ALL = (PLAN, SNAPSHOT, RUN)
+CURSOR = table(
+    "cursor",
+    initial={"waiting"},
+    arrows={
+        # A gap, or a rewind's undoing of one: nothing is followed until a complete reading has shown everything.
+        "waiting": {"following", "stopped"},
+        "following": {"waiting", "stopped"},
+        "stopped": {"waiting"},
+    },
+)
+
+ALL = (PLAN, SNAPSHOT, RUN, CURSOR)
 
 
 class Event(StrEnum):
@@ -68,6 +79,11 @@ class Event(StrEnum):
     ENTRY_MADE = "catalogue.entry_made"
     ENTRY_CHANGED = "catalogue.entry_changed"
     ENTRY_ENDED = "catalogue.entry_ended"
+    FEED_FOLLOWED = "feed.followed"
+    FEED_STOPPED = "feed.stopped"
+    FEED_GAP = "feed.gap"
+    FEED_GOES_ON = "feed.goes_on"
+    FEED_REWOUND = "feed.rewound"
     RUN_STARTED = "run.started"
     RUN_STOP_ASKED = "run.stop_asked"
     RUN_CLOSED = "run.closed"

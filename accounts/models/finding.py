@@ -39,6 +39,8 @@ class FindingKind(models.TextChoices):
     CORRELATION = "correlation", _("belongs to whom?")
     ENDED_ELSEWHERE = "ended_elsewhere", _("ended elsewhere")
     SWEEP_FAILED = "sweep_failed", _("a sweep failed on it")
+    FEED_GAP = "feed_gap", _("gap in a feed")
+    FEED_SILENT = "feed_silent", _("feed without an answer")
     MEMBERS_UNRESOLVED = "members_unresolved", _("removal that could not be read")
 
 

@@ -2,6 +2,7 @@
 
 from provisioning.models.authority import FieldAuthority
 from provisioning.models.connection import Connection, ReadRecord, RefusedToken, SystemToken
+from provisioning.models.cursor import Cursor, FeedEvent
 from provisioning.models.exchange import BodyKey, Exchange, ExchangeKey
 from provisioning.models.plan import Plan, PlannedChange
 from provisioning.models.readback import Readback
@@ -12,8 +13,10 @@ from provisioning.models.snapshot import Snapshot, SnapshotProof, StagedMember, 
 __all__ = [
     "BodyKey",
     "Connection",
+    "Cursor",
     "Exchange",
     "ExchangeKey",
+    "FeedEvent",
     "FieldAuthority",
     "Plan",
     "PlannedChange",
