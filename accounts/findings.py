@@ -45,6 +45,7 @@ CONTROLS: Mapping[FindingKind, tuple[str, ...]] = {
     FindingKind.ENDED_ELSEWHERE: (OFFBOARDING, ACCESS),
     FindingKind.SWEEP_FAILED: (MONITORING, "PR.PS-04"),
     FindingKind.MEMBERS_UNRESOLVED: (OVERPRIVILEGED, ACCESS, MONITORING),
+    FindingKind.NOT_APPLIED: (OFFBOARDING, ACCESS, MONITORING),
 }
 # What a person may close by saying that it is settled: no reading shows it.
 SETTLED_BY_PEOPLE = frozenset({FindingKind.MEMBERS_UNRESOLVED})

@@ -5,6 +5,7 @@ from provisioning.models.connection import Connection, ReadRecord, RefusedToken,
 from provisioning.models.exchange import Exchange, ExchangeKey
 from provisioning.models.plan import Plan, PlannedChange
 from provisioning.models.readback import Readback
+from provisioning.models.received import Received
 from provisioning.models.run import Run
 from provisioning.models.shadow import Shadow, ShadowCount
 from provisioning.models.snapshot import Snapshot, SnapshotProof, StagedMember, StagedResource
@@ -18,6 +19,7 @@ __all__ = [
     "PlannedChange",
     "ReadRecord",
     "Readback",
+    "Received",
     "RefusedToken",
     "Run",
     "Shadow",

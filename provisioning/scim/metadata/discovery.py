@@ -140,6 +140,7 @@ def service_provider_config_json(
             "defaultPageSize": DEFAULT_PAGE,
             "maxPageSize": MAX_PAGE,
         },
+        "securityEvents": {"asyncRequest": "request", "eventUris": []},
         **{name: value for name, value in _ON_REQUEST.items() if name.lower() in wanted},
         "authenticationSchemes": [
             {
