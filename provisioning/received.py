@@ -274,7 +274,7 @@ def overtake(*, system: UUID, lane: str, by: UUID, wholly: bool, before: Receive
 # -- what people do about it
 
 
-def hurry(*, received: Received, reason: str, at: datetime) -> Received:
+def hurry(*, received: Received, at: datetime) -> Received:
     """Try it now, as far as its lane allows. Raises `CantRelease` for what is not waiting."""
     with transaction.atomic():
         found = _open(received)
@@ -283,7 +283,7 @@ def hurry(*, received: Received, reason: str, at: datetime) -> Received:
         if found.next_try_at > at:
             found.next_try_at = at
             found.save(update_fields=["next_try_at"])
-        _note(found, Event.RECEIVED_HURRIED, f"is to be applied now. {reason}")
+        _note(found, Event.RECEIVED_HURRIED, "is to be applied now")
     return found
 
 
@@ -291,8 +291,8 @@ def again(*, received: Received, reason: str, at: datetime) -> Received:
     """Apply it once more, from the first try on. Raises `CantRelease` for what is not parked."""
     with transaction.atomic():
         found = _parked(received, to=ReceivedState.WAITING)
-        found.tries, found.next_try_at, found.error = 0, at, ""
-        found.save(update_fields=["state", "tries", "next_try_at", "error"])
+        found.tries, found.next_try_at = 0, at
+        found.save(update_fields=["state", "tries", "next_try_at"])
         _note(found, Event.RECEIVED_AGAIN, f"is applied again. {reason}")
     return found
 

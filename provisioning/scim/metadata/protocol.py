@@ -102,6 +102,7 @@ SERVICE_PROVIDER_CONFIG_SCHEMA = _schema(
     Attribute(
         name="securityEvents",
         kind="complex",
+        returned="request",
         description="What is acknowledged first and done later, and which events are told (RFC 9967).",
         subs=(
             _required(

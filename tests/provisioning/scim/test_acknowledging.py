@@ -404,8 +404,10 @@ def test_a_request_pays_nothing_for_the_queue_of_others(idp: Idp, other: Idp) ->
 
 
 def test_the_server_says_that_it_answers_later_when_asked_to(idp: Idp) -> None:
-    config = idp.get("/ServiceProviderConfig")
-    assert config["securityEvents"] == {"asyncRequest": "request", "eventUris": []}
+    told = idp.get("/ServiceProviderConfig?attributes=securityEvents")
+    assert told["securityEvents"] == {"asyncRequest": "request", "eventUris": []}
+    # Clients that know RFC 7643 alone refuse what they don't know.
+    assert "securityEvents" not in idp.get("/ServiceProviderConfig").body
 
 
 def test_a_worker_is_woken_by_the_first_that_waits_and_not_by_each(idp: Idp, woken: list[str]) -> None:
