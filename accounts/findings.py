@@ -47,6 +47,7 @@ CONTROLS: Mapping[FindingKind, tuple[str, ...]] = {
     FindingKind.FEED_GAP: (MONITORING, "DE.CM-03"),
     FindingKind.FEED_SILENT: (MONITORING, INVENTORY),
     FindingKind.MEMBERS_UNRESOLVED: (OVERPRIVILEGED, ACCESS, MONITORING),
+    FindingKind.NOT_APPLIED: (OFFBOARDING, ACCESS, MONITORING),
 }
 # What a person may close by saying that it is settled: no reading shows it.
 SETTLED_BY_PEOPLE = frozenset({FindingKind.MEMBERS_UNRESOLVED})

@@ -156,8 +156,11 @@ def move(cursor: Cursor, *, to: Mapping[str, Any], forget_before: datetime | Non
         FeedEvent.objects.filter(cursor=cursor, modified__lt=forget_before).delete()
 
 
-def heard(*, held: Held, problem: str, at: datetime) -> None:
-    """It was listened to, and answered or not; the next time is a cadence away. A cursor that has begun anew stays due."""
+def heard(*, held: Held, problem: str, at: datetime, is_cut: bool = False) -> None:
+    """It was listened to, and answered or not; the next time is a cadence away.
+
+    One that has begun anew, or was cut off (`is_cut`) before everything was said, stays due.
+    """
     values: dict[str, Any] = {"leased_until": None}
     if not problem:
         values["heard_at"] = at
@@ -165,7 +168,7 @@ def heard(*, held: Held, problem: str, at: datetime) -> None:
         found = Cursor.objects.select_for_update().filter(pk=held.cursor, fence=held.fence).first()
         if found is None:
             return
-        if found.epoch == held.epoch:
+        if found.epoch == held.epoch and not is_cut:
             values["due_at"] = at + timedelta(minutes=found.cadence_minutes)
         values["problem"] = redact_text(problem)[:400]
         for name, value in values.items():

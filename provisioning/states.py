@@ -57,11 +57,24 @@ CURSOR = table(
     },
 )
 
-ALL = (PLAN, SNAPSHOT, RUN, CURSOR)
+RECEIVED = table(
+    "received",
+    initial={"waiting"},
+    arrows={
+        "waiting": {"applied", "parked"},
+        "parked": {"waiting", "given_up"},
+        "applied": set(),
+        "given_up": set(),
+    },
+)
+# What its lane waits for.
+RECEIVED_OPEN = RECEIVED.states - RECEIVED.final
+
+ALL = (PLAN, SNAPSHOT, RUN, CURSOR, RECEIVED)
 
 
 class Event(StrEnum):
-    """What the journal says of systems, their catalogues and their readings. Plans have their own words (`provisioning.plans`)."""
+    """What the journal says of systems, their catalogues, their readings and what they sent ahead. Plans have their own words (`provisioning.plans`)."""
 
     SYSTEM_MADE = "system.made"
     SYSTEM_ENDED = "system.ended"
@@ -87,3 +100,7 @@ class Event(StrEnum):
     RUN_STARTED = "run.started"
     RUN_STOP_ASKED = "run.stop_asked"
     RUN_CLOSED = "run.closed"
+    RECEIVED_PARKED = "received.parked"
+    RECEIVED_HURRIED = "received.hurried"
+    RECEIVED_AGAIN = "received.again"
+    RECEIVED_GIVEN_UP = "received.given_up"

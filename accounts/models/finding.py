@@ -42,6 +42,7 @@ class FindingKind(models.TextChoices):
     FEED_GAP = "feed_gap", _("gap in a feed")
     FEED_SILENT = "feed_silent", _("feed without an answer")
     MEMBERS_UNRESOLVED = "members_unresolved", _("removal that could not be read")
+    NOT_APPLIED = "not_applied", _("acknowledged and not applied")
 
 
 class FindingState(models.TextChoices):

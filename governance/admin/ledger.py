@@ -15,6 +15,7 @@ from accounts.rules import Word
 from audit.models import Cause, JournalEntry
 from governance.admin import changes
 from governance.admin.coercions import coerced, noted, tolerated
+from governance.admin.received import ahead
 from governance.admin.transcripts import fixture
 from governance.pages import PageRequest, asked_id, chosen, page, window
 from provisioning import bodies
@@ -93,6 +94,7 @@ def ledger(request: PageRequest) -> HttpResponse:
         "pages/ledger.html",
         {
             "window": found,
+            "ahead": ahead(asked),
             "rows": [_shown(one) for one in found.rows],
             "intents": INTENTS,
             "outcomes": OutcomeWord.choices,

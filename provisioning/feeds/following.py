@@ -4,23 +4,30 @@ A crash between two batches costs a batch that is asked for once more, and whose
 was thought dead can write nothing: its number is no longer the cursor's.
 """
 
+import hashlib
+import json
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from uuid import UUID
 
 from audit import crashpoints
+from audit.keys import uuid7
 from audit.models import Cause, CauseKind
 from audit.scope import scope
 from provisioning import connections, cursors, received
 from provisioning.connectors.egress import EgressError
+from provisioning.connectors.readings import attribute
 from provisioning.connectors.scim import Directory, ResourceType
 from provisioning.cursors import Held, Stale
-from provisioning.feeds.contract import Batch, Feed, Gap, Position
+from provisioning.feeds.contract import Batch, Event, Feed, Gap, Position
 from provisioning.feeds.scim_delta import ScimDelta
 from provisioning.models.connection import Connection
 from provisioning.models.cursor import Cursor, CursorState
+from provisioning.models.received import ReceivedFrom
 
 Clock = Callable[[], datetime]
+# What is the system's own business, and what we have our own words for.
+_THEIRS = frozenset({"id", "meta", "groups", "externalid"})
 PATIENCE = 5.0  # seconds for a server that is busy
 STREAMS: Mapping[str, ResourceType] = {"scim-delta/Users": "Users", "scim-delta/Groups": "Groups"}
 
@@ -45,10 +52,10 @@ def advance(*, tenant: UUID, cursor_id: UUID, clock: Clock, go_on: Callable[[], 
     if taken is None or connection is None:
         return 0
     held, cursor = taken
-    problem, new = "", 0
+    problem, new, is_cut = "", 0, False
     try:
         if connection.paused_at is None:
-            new = _listened(held, cursor, connection, clock=clock, go_on=go_on)
+            new, is_cut = _listened(held, cursor, connection, clock=clock, go_on=go_on)
         else:
             problem = f"its connection is paused since {connection.paused_at:%Y-%m-%d %H:%M} UTC"
     except Stale:
@@ -59,18 +66,21 @@ def advance(*, tenant: UUID, cursor_id: UUID, clock: Clock, go_on: Callable[[], 
         problem = error.reason
     except connections.SecretUnreadable as error:
         problem = str(error)
-    cursors.heard(held=held, problem=problem, at=clock())
+    cursors.heard(held=held, problem=problem, is_cut=is_cut, at=clock())
     return new
 
 
-def _listened(held: Held, cursor: Cursor, connection: Connection, *, clock: Clock, go_on: Callable[[], bool]) -> int:
+def _listened(
+    held: Held, cursor: Cursor, connection: Connection, *, clock: Clock, go_on: Callable[[], bool]
+) -> tuple[int, bool]:
+    """How many events were new, and whether it was cut off before the feed had said everything."""
     new = 0
     with connections.reader(connection) as client:
         directory = Directory(client, max_wait_seconds=PATIENCE)
         feed = ScimDelta(directory, STREAMS[cursor.stream], count=connection.page_size)
         position = cursor.position if cursor.state == CursorState.FOLLOWING else _begun(held, feed, at=clock())
         if position is None:
-            return 0
+            return 0, False
         is_certain = False
         for batch in feed.batches(position):
             crashpoints.here(HEARD)
@@ -78,10 +88,10 @@ def _listened(held: Held, cursor: Cursor, connection: Connection, *, clock: Cloc
             new += _keep(held, batch, position=position, at=clock())
             crashpoints.here(MOVED)
             if not go_on():
-                return new
+                return new, True
     if not is_certain:
         raise Unsteady("Its list changed while it was read: it is read again from the same position.")
-    return new
+    return new, False
 
 
 def _begun(held: Held, feed: Feed, *, at: datetime) -> Position | None:
@@ -103,11 +113,39 @@ def _keep(held: Held, batch: Batch, *, position: Position, at: datetime) -> int:
         fresh = cursors.fresh(cursor, {event.key: event.modified for event in batch.events})
         for event in batch.events:
             if event.key in fresh:
-                received.receive_event(cursor=cursor, event=event)
+                received.receive(sent=_sent(cursor, event))
         if batch.position is not None:
             cursors.move(cursor, to=batch.position, forget_before=batch.forget_before, at=at)
         crashpoints.here(RECEIVED)
     return len(fresh)
+
+
+def _sent(cursor: Cursor, event: Event) -> received.Sent:
+    """An event as what its system would send us: under the id by which the system calls it."""
+    said = {name: value for name, value in event.document.items() if name.casefold() not in _THEIRS}
+    body = {**said, "externalId": event.remote_id}
+    text = json.dumps(body, sort_keys=True, ensure_ascii=True)
+    active = attribute(event.document, "active")
+    is_off = active is False or (isinstance(active, str) and active.casefold() == "false")
+    return received.Sent(
+        id=uuid7(),
+        system=cursor.system,
+        token_id=cursor.pk,
+        source=ReceivedFrom.FEED,
+        method="FEED",
+        path=f"/{STREAMS[cursor.stream]}",
+        resource_type=event.resource_type,
+        resource_id=None,
+        lane=hashlib.sha256(f"{event.resource_type}:{event.remote_id}".encode()).hexdigest(),
+        reduces=is_off,
+        body=body,
+        key="",
+        digest=event.key,
+        size=len(text),
+        if_match=None,
+        base="",
+        remote="",
+    )
 
 
 def _lose(held: Held, because: str, *, at: datetime) -> None:

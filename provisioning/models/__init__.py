@@ -6,6 +6,7 @@ from provisioning.models.cursor import Cursor, FeedEvent
 from provisioning.models.exchange import BodyKey, Exchange, ExchangeKey
 from provisioning.models.plan import Plan, PlannedChange
 from provisioning.models.readback import Readback
+from provisioning.models.received import Received
 from provisioning.models.run import Run
 from provisioning.models.shadow import Shadow, ShadowCount
 from provisioning.models.snapshot import Snapshot, SnapshotProof, StagedMember, StagedResource
@@ -22,6 +23,7 @@ __all__ = [
     "PlannedChange",
     "ReadRecord",
     "Readback",
+    "Received",
     "RefusedToken",
     "Run",
     "Shadow",

@@ -5,20 +5,22 @@ Runs inside the savepoint that `views` opens. Whatever can be wrong with a reque
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db import DatabaseError, DataError, IntegrityError
+from django.utils.functional import SimpleLazyObject
 
 from accounts.models.system import System
-from provisioning import catalogue_intake, group_intake, intake, parking, shadows
+from provisioning import catalogue_intake, group_intake, intake, parking, shadows, systems
 from provisioning.changes import ACTIVE, AccountChange, CatalogueChange, Coercion, GroupChange, Outcome
 from provisioning.models.shadow import Shadow
 from provisioning.scim.answers import Answer
+from provisioning.scim.authentication import Caller
 from provisioning.scim.dialects import strict
 from provisioning.scim.dialects.resource import coerce_resource
 from provisioning.scim.errors import (
@@ -104,6 +106,17 @@ class Done:
     answer: Answer
     taken: Taken
     coercions: tuple[Coercion, ...] = ()
+
+
+def sender(caller: Caller, *, exchange_id: UUID, at: datetime) -> Sender:
+    """Who speaks in an exchange, and who counts as having asked."""
+    system = caller.system
+    # Asked for only where something has to wait for people.
+    people = SimpleLazyObject(lambda: frozenset(systems.requesters(system=system, at=at)))
+    requesters = cast("Collection[UUID]", people)
+    return Sender(
+        system=system, asked_by=system.name, exchange_id=exchange_id, requesters=requesters, rules=caller.rules
+    )
 
 
 def create(asked: Asked, body: Mapping[str, Any]) -> Done:

@@ -5,20 +5,19 @@ What the server says about itself is in `discovery_views`.
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import Any, ClassVar
 
 from django.db import DataError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.functional import SimpleLazyObject
 from django.views import defaults
 from django_scim import views as frame
 
-from provisioning import systems
 from provisioning.changes import Outcome
 from provisioning.models.exchange import Exchange
 from provisioning.models.shadow import Shadow
 from provisioning.scim import effects, recording
+from provisioning.scim.acknowledging import LaneReceiver
 from provisioning.scim.answers import Answer, refusal
 from provisioning.scim.dialects import strict
 from provisioning.scim.effects import Asked, Done
@@ -36,10 +35,6 @@ from provisioning.scim.receiving import Receiver, path_id
 from provisioning.scim.recording import Attempt
 from provisioning.scim.resources import Around, find_active, find_one, gather, living, location, rendered, version
 from provisioning.scim.streams import Stream
-from provisioning.shadows import Sender
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 _BODIES = frozenset({"POST", "PUT", "PATCH"})
 _PROJECTING = frozenset({"attributes", "excludedattributes"})
@@ -108,11 +103,10 @@ class ListReceiver(Receiver):
         return body
 
 
-class ResourceView(ListReceiver):
+class ResourceView(LaneReceiver, ListReceiver):
     """The endpoint of a kind of resources, such as `/Users` and `/Users/{id}`."""
 
     resource_type: ClassVar[ResourceType]
-    body: dict[str, Any]
 
     def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         """A list and a resource answer different methods."""
@@ -155,18 +149,8 @@ class ResourceView(ListReceiver):
         return effects.resource(self._asked(earlier.pk), shadow, status=earlier.status)
 
     def _asked(self, exchange_id: Any) -> Asked:
-        system = self.caller.system
-        # Asked for only where something has to wait for people.
-        people = SimpleLazyObject(lambda: frozenset(systems.requesters(system=system, at=self.at)))
-        requesters = cast("Collection[UUID]", people)
         return Asked(
-            sender=Sender(
-                system=system,
-                asked_by=system.name,
-                exchange_id=exchange_id,
-                requesters=requesters,
-                rules=self.caller.rules,
-            ),
+            sender=effects.sender(self.caller, exchange_id=exchange_id, at=self.at),
             resource_type=self.resource_type,
             at=self.at,
             base=self.base,

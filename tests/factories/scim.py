@@ -136,11 +136,12 @@ def connect(
     *,
     may: Iterable[str] = ("read", "write"),
     policy: ReactivationPolicy = ReactivationPolicy.APPROVAL,
+    of: System | None = None,
 ) -> Idp:
-    """A directory of that tenant with a token that is good for a year."""
+    """A directory of that tenant, or `of` one that is there, with a token that is good for a year."""
     now = dt.datetime.now(dt.UTC)
     with scope(tenant=tenant.pk, cause=a_cause()):
-        system = systems.make_system(
+        system = of or systems.make_system(
             tenant_id=tenant.pk, name=name, kind=SystemKind.DIRECTORY, made_by=None, at=now, policy=policy
         )
         _, text = tokens.make_token(
