@@ -40,6 +40,7 @@ from provisioning.models import (
     Plan,
     PlannedChange,
     Readback,
+    Received,
     Run,
     Shadow,
     Snapshot,
@@ -290,6 +291,12 @@ def readback(**values: Any) -> Readback:
     return Readback.objects.create(**_of_system(given, values))
 
 
+def received(**values: Any) -> Received:
+    given = {"token_id": uuid7(), "method": "PATCH", "path": "/Users/x", "resource_type": "User", "lane": "x"}
+    given |= {"request_digest": "d", "base": "https://x/scim/v2"}
+    return Received.objects.create(**_of_system(given, values))
+
+
 # ── governance ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -354,6 +361,6 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "Ownership": ownership, "Hold": hold, "PolicyException": exception, "Permit": permit, "Finding": finding,
     "FieldAuthority": authority, "Connection": connection_of, "SystemToken": token, "Exchange": exchange,
     "ExchangeKey": exchange_key, "Shadow": shadow, "Run": run, "Snapshot": snapshot, "SnapshotProof": proof,
-    "Plan": plan, "PlannedChange": change, "Readback": readback, "Approval": approval, "Answer": answer,
+    "Plan": plan, "PlannedChange": change, "Readback": readback, "Received": received, "Approval": approval, "Answer": answer,
     "Campaign": campaign, "Review": review, "ReviewDecision": decision, "Notice": notice,
 }  # fmt: skip
