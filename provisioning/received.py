@@ -123,11 +123,15 @@ def known(*, system: UUID, key: str) -> Received | None:
 # -- which one is next
 
 
+_EARLIER = Q(received_at__lt=OuterRef("received_at")) | Q(
+    received_at=OuterRef("received_at"), id__lt=OuterRef("id")
+)  # fmt: skip
+
+
 def _before() -> QuerySet[Received]:
     """What is open in the lane of the outer row, and came before it."""
-    earlier = Q(received_at__lt=OuterRef("received_at")) | Q(received_at=OuterRef("received_at"), id__lt=OuterRef("id"))
     return Received.objects.filter(
-        earlier, system=OuterRef("system"), lane=OuterRef("lane"), state__in=sorted(RECEIVED_OPEN)
+        _EARLIER, system=OuterRef("system"), lane=OuterRef("lane"), state__in=sorted(RECEIVED_OPEN)
     ).order_by()
 
 
@@ -145,9 +149,12 @@ def is_stuck(received: Received, *, at: datetime) -> bool:
 
 def due(*, at: datetime) -> QuerySet[Received]:
     """What may be begun: nothing open is before it in its lane, or it takes access away and what is there is stuck."""
+    # An end refuses whoever names what has ended: it comes after all that was sent before it and may name it still.
+    others = Received.objects.filter(_EARLIER, system=OuterRef("system"), state=ReceivedState.WAITING).order_by()
+    too_soon = Q(method="DELETE") & Exists(others.exclude(_stuck(at)))
     passes = Q(reduces=True) & Exists(_before().filter(_stuck(at))) & ~Exists(_before().filter(reduces=True))
     waiting = Received.objects.filter(state=ReceivedState.WAITING, next_try_at__lte=at)
-    return waiting.filter(~Exists(_before()) | passes).order_by("-reduces", "received_at", "id")
+    return waiting.filter(~Exists(_before()) | passes).exclude(too_soon).order_by("-reduces", "received_at", "id")
 
 
 def begin(*, at: datetime) -> Received | None:

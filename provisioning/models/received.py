@@ -95,8 +95,8 @@ class Received(TenantOwned):
             ),
             models.CheckConstraint(condition=~Q(lane=""), name="provisioning_received_has_a_lane"),
             models.CheckConstraint(
-                condition=Q(state__in=sorted(RECEIVED_OPEN), ended_at__isnull=True)
-                | Q(state__in=sorted(RECEIVED.final), ended_at__isnull=False, sealed=""),
+                condition=Q(state__in=sorted(RECEIVED.final), ended_at__isnull=False, sealed="")
+                | (~Q(state__in=sorted(RECEIVED.final)) & Q(ended_at__isnull=True)),
                 name="provisioning_received_end_has_its_time_and_no_body",
             ),
             models.CheckConstraint(

@@ -6,6 +6,8 @@ that is applied first, in the request. Only what takes access away waits for nob
 """
 
 import re
+import time
+from datetime import timedelta
 from typing import Any, ClassVar
 from uuid import UUID
 
@@ -154,12 +156,13 @@ class LaneReceiver(Receiver):
     def _keep_order(self, attempt: Attempt) -> None:
         """Apply what is before it. What can't be is gone past by what takes access away, and waited for by the rest."""
         reduces = reduction(attempt.method, self._said(attempt), self.resource_type)
+        started = time.monotonic()
         try:
             first = applying.catch_up(
                 tenant=self.caller.token.tenant_id,
                 system=self.caller.token.system_id,
                 lane=self._lane(attempt),
-                clock=lambda: self.at,
+                clock=lambda: self.at + timedelta(seconds=time.monotonic() - started),
                 seconds=SECONDS if reduces is None else SECONDS_OF_REDUCTION,
             )
         except DatabaseError as error:

@@ -38,6 +38,9 @@ BEFORE_EFFECT = point("apply-before-effect", where="the try is written down, not
 AFTER_EFFECT = point("apply-after-effect", where="effect and exchange are written, nothing is committed")
 AFTER_COMMIT = point("apply-after-commit", where="one is applied and committed, the next is not begun")
 
+LOOK_AGAIN = 0.02
+"""Seconds after which a request that waits for others looks whether they are done."""
+
 _KINDS = {kind.name: kind for kind in RESOURCE_TYPES}
 _EFFECTS: dict[str, Callable[[Asked, Mapping[str, Any]], Done]] = {
     "POST": effects.create,
@@ -77,6 +80,9 @@ def catch_up(*, tenant: UUID, system: UUID, lane: str, clock: Clock, seconds: fl
         is_over = first is None or first.pk in tried or time.monotonic() > ends_at
         if first is None or is_over or queue.is_stuck(first, at=clock()):
             return first
+        if first.next_try_at > clock():  # somebody is at it
+            time.sleep(LOOK_AGAIN)
+            continue
         with _noting(tenant):
             begun = queue.begin_one(received=first, at=clock())
         if begun is not None and begun.state == ReceivedState.WAITING:
@@ -135,19 +141,23 @@ class _Application:
             except TryAgain:
                 if not left:
                     self._fail(unavailable())
-                    return
-            except _Superseded:
-                self._conclude(_superseded(), outcome=Outcome.SUPERSEDED)
-                return
-            except ScimError as error:
-                self._refuse(error)
-                return
             except Exception as error:  # noqa: BLE001  a fault of ours is written down, and stops no other
-                log_failure(error, exchange=str(self.attempt.id))
-                self._fail(internal())
+                self._end(error)
                 return
             else:
                 return
+
+    def _end(self, error: Exception) -> None:
+        match error:
+            case _Superseded():
+                self._conclude(_superseded(), outcome=Outcome.SUPERSEDED)
+            case ScimError():
+                self._refuse(error)
+            case queue.Unreadable():
+                self._fail(ScimError(500, None, str(error)))
+            case _:
+                log_failure(error, exchange=str(self.attempt.id))
+                self._fail(internal())
 
     def _scope(self) -> AbstractContextManager[Any]:
         cause = Cause(

@@ -13,6 +13,8 @@ from provisioning.scim.receiving import Receiver, path_id
 URN = "urn:rollcall:scim:api:messages:1.0:Received"
 _REFUSES = 400
 _RETRY = 2
+# Why is for our own people.
+_PARKED = ScimError(500, None, "It could not be applied, and waits for a person. What comes after it is kept.")
 _STATES = {
     ReceivedState.WAITING.value: "received",
     ReceivedState.APPLIED.value: "applied",
@@ -46,8 +48,7 @@ class ReceivedView(Receiver):
             if received.state == ReceivedState.WAITING:
                 headers["Retry-After"] = str(_RETRY)
             if received.state == ReceivedState.PARKED:
-                error = ScimError(500, None, received.error)
-                body |= {"status": "500", "response": error.body()}
+                body |= {"status": "500", "response": _PARKED.body()}
         if exchange is not None:
             body |= _outcome(exchange)
         body["meta"] = {"resourceType": "Received", "location": f"{self.base}/Received/{id}"}

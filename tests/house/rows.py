@@ -35,12 +35,15 @@ from governance.models import Answer, Approval, Campaign, Notice, Review, Review
 from provisioning.models import (
     BodyKey,
     Connection,
+    Cursor,
     Exchange,
     ExchangeKey,
+    FeedEvent,
     FieldAuthority,
     Plan,
     PlannedChange,
     Readback,
+    Received,
     Run,
     Shadow,
     Snapshot,
@@ -243,6 +246,16 @@ def body_key(**values: Any) -> BodyKey:
     return BodyKey.objects.create(**_own({"subject_id": uuid7(), "wrapped": b"key"} | values))
 
 
+def cursor(**values: Any) -> Cursor:
+    given = {"stream": _name("stream"), "state": "following", "position": {"modified": "x"}}
+    return Cursor.objects.create(**_of_system(given, values))
+
+
+def feed_event(**values: Any) -> FeedEvent:
+    given = {"cursor": values.pop("cursor", None) or cursor(), "key": _name("key"), "modified": NOW}
+    return FeedEvent.objects.create(**_own(given | values))
+
+
 def exchange_key(**values: Any) -> ExchangeKey:
     given = {"key": _name("key"), "exchange_id": uuid7(), "request_digest": "d"}
     return ExchangeKey.objects.create(**_of_system(given, values))
@@ -293,6 +306,12 @@ def readback(**values: Any) -> Readback:
     if "account" not in values:
         given["account"] = account()
     return Readback.objects.create(**_of_system(given, values))
+
+
+def received(**values: Any) -> Received:
+    given = {"token_id": uuid7(), "method": "PATCH", "path": "/Users/x", "resource_type": "User", "lane": "x"}
+    given |= {"request_digest": "d", "base": "https://x/scim/v2"}
+    return Received.objects.create(**_of_system(given, values))
 
 
 # ── governance ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -358,7 +377,8 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "SystemAdministrator": administrator, "Account": account, "Group": group, "Membership": membership,
     "Ownership": ownership, "Hold": hold, "PolicyException": exception, "Permit": permit, "Finding": finding,
     "FieldAuthority": authority, "Connection": connection_of, "SystemToken": token, "Exchange": exchange,
-    "ExchangeKey": exchange_key, "BodyKey": body_key, "Shadow": shadow, "Run": run, "Snapshot": snapshot, "SnapshotProof": proof,
-    "Plan": plan, "PlannedChange": change, "Readback": readback, "Approval": approval, "Answer": answer,
+    "ExchangeKey": exchange_key, "BodyKey": body_key, "Cursor": cursor, "FeedEvent": feed_event,
+     "Shadow": shadow, "Run": run, "Snapshot": snapshot, "SnapshotProof": proof,
+    "Plan": plan, "PlannedChange": change, "Readback": readback, "Received": received, "Approval": approval, "Answer": answer,
     "Campaign": campaign, "Review": review, "ReviewDecision": decision, "Notice": notice,
 }  # fmt: skip

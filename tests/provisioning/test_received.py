@@ -299,3 +299,15 @@ def test_the_next_one_is_found_by_one_statement_however_many_wait(
     for lane in "bcd":
         sent(system, lane)
     assert cost() == one == 2
+
+
+def test_an_end_waits_for_what_was_sent_before_it_and_may_name_what_ends(system: System, at: dt.datetime) -> None:
+    older = sent(system, "a")
+    end, off = sent(system, "b", reduces=True, method="DELETE"), sent(system, "c", reduces=True)
+    assert list(queue.due(at=at)) == [off, older]
+    begun = queue.begin_one(received=older, at=at)
+    assert begun is not None
+    assert list(queue.due(at=at)) == [off]
+    # What is stuck may take for ever, and an end does not.
+    queue.failed(received=begun, error="broken", at=at)
+    assert list(queue.due(at=at)) == [end, off]

@@ -197,7 +197,8 @@ def test_a_bulk_request_is_answered_at_once_whatever_it_prefers(idp: Idp) -> Non
 
 def test_what_may_be_secret_is_in_no_row_in_clear_and_the_body_is_gone_when_it_is_applied(idp: Idp) -> None:
     secret = "Correct-Horse-7"
-    idp.post("/Users", a_user("ada", password=secret, title="Lead"), Prefer=LATER, Idempotency_Key="k1")
+    body = a_user("ada@example.com", password=secret, title="Lead")
+    idp.post("/Users", body, Prefer=LATER, Idempotency_Key="key-of-mine")
     with scope(tenant=idp.tenant.pk), connection.cursor() as cursor:
         found = []
         for table in (Received._meta.db_table, history_of(Received)._meta.db_table):
@@ -207,7 +208,7 @@ def test_what_may_be_secret_is_in_no_row_in_clear_and_the_body_is_gone_when_it_i
         assert queue.body_of(waiting)["password"] == secret
     assert len(found) == 2
     for text in found:
-        assert secret not in text and "ada" not in text and "Lead" not in text and "k1" not in text
+        assert not any(word in text for word in (secret, "ada@", "Lead", "key-of-mine"))
     tasks.apply_received()
     assert rows(idp)[0].sealed == ""
     assert secret not in str(rows(idp, Exchange)[0].request)
