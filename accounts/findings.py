@@ -45,6 +45,7 @@ CONTROLS: Mapping[FindingKind, tuple[str, ...]] = {
     FindingKind.ENDED_ELSEWHERE: (OFFBOARDING, ACCESS),
     FindingKind.SWEEP_FAILED: (MONITORING, "PR.PS-04"),
     FindingKind.MEMBERS_UNRESOLVED: (OVERPRIVILEGED, ACCESS, MONITORING),
+    FindingKind.LEDGER_DIFFERS: (MONITORING, INVENTORY, "PR.PS-04"),
 }
 # What a person may close by saying that it is settled: no reading shows it.
 SETTLED_BY_PEOPLE = frozenset({FindingKind.MEMBERS_UNRESOLVED})

@@ -46,7 +46,21 @@ RUN = table(
     | {end: set() for end in ("closed", "incomplete", "failed", "stopped")},
 )
 
-ALL = (PLAN, SNAPSHOT, RUN)
+# One that was stopped goes on where it stands, when somebody says so.
+REPLAY = table(
+    "replay",
+    initial={"running"},
+    arrows={"running": {"stopped", "done"}, "stopped": {"running"}, "done": set()},
+)
+
+# The ledger is folded again and again: from where it stands, or from empty.
+REBUILD = table(
+    "rebuild",
+    initial={"folding"},
+    arrows={"folding": {"compared", "emptying"}, "compared": {"folding", "emptying"}, "emptying": {"folding"}},
+)
+
+ALL = (PLAN, SNAPSHOT, RUN, REPLAY, REBUILD)
 
 
 class Event(StrEnum):
@@ -71,3 +85,9 @@ class Event(StrEnum):
     RUN_STARTED = "run.started"
     RUN_STOP_ASKED = "run.stop_asked"
     RUN_CLOSED = "run.closed"
+    REPLAY_BEGUN = "replay.begun"
+    REPLAY_STOPPED = "replay.stopped"
+    REPLAY_RESUMED = "replay.resumed"
+    REPLAY_ENDED = "replay.ended"
+    REPLAYED = "exchange.replayed"
+    REBUILT = "ledger.rebuilt"

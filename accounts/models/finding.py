@@ -40,6 +40,7 @@ class FindingKind(models.TextChoices):
     ENDED_ELSEWHERE = "ended_elsewhere", _("ended elsewhere")
     SWEEP_FAILED = "sweep_failed", _("a sweep failed on it")
     MEMBERS_UNRESOLVED = "members_unresolved", _("removal that could not be read")
+    LEDGER_DIFFERS = "ledger_differs", _("the ledger gives another roll")
 
 
 class FindingState(models.TextChoices):

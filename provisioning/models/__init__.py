@@ -5,6 +5,8 @@ from provisioning.models.connection import Connection, ReadRecord, RefusedToken,
 from provisioning.models.exchange import Exchange, ExchangeKey
 from provisioning.models.plan import Plan, PlannedChange
 from provisioning.models.readback import Readback
+from provisioning.models.rebuild import Rebuild, Rebuilt, RebuiltMember
+from provisioning.models.replay import Replay
 from provisioning.models.run import Run
 from provisioning.models.shadow import Shadow, ShadowCount
 from provisioning.models.snapshot import Snapshot, SnapshotProof, StagedMember, StagedResource
@@ -18,7 +20,11 @@ __all__ = [
     "PlannedChange",
     "ReadRecord",
     "Readback",
+    "Rebuild",
+    "Rebuilt",
+    "RebuiltMember",
     "RefusedToken",
+    "Replay",
     "Run",
     "Shadow",
     "ShadowCount",
