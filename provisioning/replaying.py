@@ -20,7 +20,6 @@ from accounts import rules
 from accounts.models.system import System
 from accounts.models.user import User
 from accounts.rules import Word
-from audit import crashpoints
 from audit.cause import current
 from audit.journal import Subject, record
 from audit.keys import uuid7_floor
@@ -44,10 +43,6 @@ MOST = 100_000
 NAMED = 20
 IN_THE_WAY = "in_the_way"
 FAILED = "failed"
-BEFORE_NEXT = crashpoints.point("replay.next", where="an exchange is replayed and committed, the next has not begun")
-AFTER_ONE = crashpoints.point(
-    "replay.written", where="an exchange is replayed, its position written, nothing committed"
-)
 log = structlog.get_logger("rollcall.replay")
 
 
@@ -228,7 +223,6 @@ def advance(*, tenant: UUID, replay_id: UUID, clock: Clock, go_on: Callable[[], 
     while True:
         if _step(tenant, replay_id, at=clock()):
             return True
-        crashpoints.here(BEFORE_NEXT)
         if not go_on():
             return False
 
@@ -270,7 +264,6 @@ def step(*, replay_id: UUID, at: datetime) -> bool:
         return _close(row, at=at)
     _made, judged = replay.apply(exchange=replay.original_of(one), reason=row.reason, at=at)
     _count(row, one, str(judged.outcome))
-    crashpoints.here(AFTER_ONE)
     return False
 
 

@@ -15,7 +15,7 @@ from celery import shared_task
 from accounts.models.tenant import Tenant
 from audit.models import Cause, CauseKind
 from audit.scope import scope
-from provisioning import execution, freshness, readback, reconciliation, shadows, tokens
+from provisioning import execution, freshness, readback, reconciliation, replaying, shadows, tokens
 from provisioning.models.connection import Connection
 from provisioning.models.plan import Plan, PlanState
 from provisioning.models.run import Run, RunState
@@ -113,6 +113,23 @@ def _execute(tenant: UUID, plan_id: UUID, go_on: Callable[[], bool]) -> None:
     except PlanChanged as error:
         with scope(tenant=tenant, cause=_sweep("a plan is not what was decided about")):
             execution.say_changed(plan_id=plan_id, because=str(error), at=_now())
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+def replay_due() -> None:
+    """Go on with every replay that was asked for and is not done, one exchange after the other."""
+    go_on = _for_a_minute()
+
+    def of_tenant(tenant: UUID) -> None:
+        with scope(tenant=tenant):
+            due = list(replaying.running().values_list("pk", flat=True))
+        _each("replay", due, lambda one: _replay(tenant, one, go_on), go_on=go_on)
+
+    _each_tenant("replay", of_tenant, go_on=go_on)
+
+
+def _replay(tenant: UUID, replay_id: UUID, go_on: Callable[[], bool]) -> None:
+    replaying.advance(tenant=tenant, replay_id=replay_id, clock=_now, go_on=go_on)
 
 
 @shared_task  # type: ignore[untyped-decorator]  # Celery has no types

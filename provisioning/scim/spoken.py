@@ -87,8 +87,10 @@ def _whole(value: Any, kind: ResourceType, *, at: str) -> Any:
 
 
 def _operations(operations: Any, kind: ResourceType, *, was_taken: bool) -> list[Any]:
+    if not isinstance(operations, list):
+        raise NotKept(_("an operation in it is not kept"))
     found = []
-    for one in operations if isinstance(operations, list) else []:
+    for one in operations:
         if not isinstance(one, Mapping) or one.get("op") == LEFT_OUT:
             raise NotKept(_("an operation in it is not kept"))
         if one.get("path") == LEFT_OUT:

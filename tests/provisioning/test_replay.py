@@ -4,31 +4,27 @@ nothing.
 
 from __future__ import annotations
 
-import datetime as dt
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from django.apps import apps
 from django.db import connection
 
-from accounts import lifecycle
-from accounts.models.account import Account
-from accounts.models.group import Membership
+from accounts import lifecycle, people
 from audit.keys import uuid7
 from audit.scope import scope
-from provisioning import replay
+from provisioning import replay, systems
 from provisioning.changes import Outcome
-from provisioning.models.exchange import Exchange
 from provisioning.models.plan import Plan
-from provisioning.models.shadow import Shadow
 from tests.conftest import a_cause
+from tests.factories.replays import a_patch, active, apply, joins, leaves, now, parked, simulate, title
 from tests.factories.scim import Idp, connect
 
 if TYPE_CHECKING:
     from uuid import UUID
 
     from accounts.models import Tenant
-    from provisioning.replay import Judged, Simulated
+    from provisioning.replay import Judged
 
 pytestmark = pytest.mark.django_db
 
@@ -36,68 +32,6 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def idp(tenant: Tenant) -> Idp:
     return connect(tenant, "Okta")
-
-
-def now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
-
-
-def disable(active: bool = False) -> dict[str, Any]:
-    return {"op": "replace", "path": "active", "value": active}
-
-
-def title(value: str) -> dict[str, Any]:
-    return {"op": "replace", "path": "title", "value": value}
-
-
-def lost(idp: Idp, exchange: Exchange, **values: Any) -> Exchange:
-    """The same request as one that was parked at its moment: nothing of it took effect."""
-    with scope(tenant=idp.tenant.pk, cause=a_cause()) as cause:
-        copy = {f.attname: getattr(exchange, f.attname) for f in Exchange._meta.concrete_fields}
-        return Exchange.objects.create(
-            **{
-                **copy,
-                "id": uuid7(),
-                "outcome": "parked",
-                "status": 503,
-                "cause_id": cause.pk,
-                "plan_id": None,
-                **values,
-            }
-        )
-
-
-def parked(
-    idp: Idp,
-    method: str,
-    path: str,
-    request: Any,
-    *,
-    kind: str = "User",
-    resource: str | None = None,
-    intent: str = "update",
-) -> Exchange:
-    """A request that the server could not take: the ledger says that it was asked."""
-    with scope(tenant=idp.tenant.pk, cause=a_cause()) as cause:
-        return Exchange.objects.create(
-            tenant=idp.tenant, system=idp.system, token_id=uuid7(), cause_id=cause.pk, method=method, path=path,
-            resource_type=kind, resource_id=resource, resource_label="", intent=intent, outcome="parked",
-            request=request, request_digest="0", status=503,
-        )  # fmt: skip
-
-
-def a_patch(*operations: Any) -> dict[str, Any]:
-    return {"schemas": ["urn:ietf:params:scim:api:messages:2.0:PatchOp"], "Operations": list(operations)}
-
-
-def simulate(idp: Idp, exchange: Exchange) -> Simulated:
-    with scope(tenant=idp.tenant.pk):
-        return replay.simulate(exchange=Exchange.objects.get(pk=exchange.pk), at=now())
-
-
-def apply(idp: Idp, exchange: Exchange, **cause: Any) -> tuple[Exchange, Judged]:
-    with scope(tenant=idp.tenant.pk, cause=a_cause(**cause)):
-        return replay.apply(exchange=Exchange.objects.get(pk=exchange.pk), reason="asked again", at=now())
 
 
 def kept(judged: Judged) -> dict[str, UUID | None]:
@@ -155,7 +89,6 @@ def test_of_a_request_only_what_nobody_spoke_of_since_takes_effect(idp):
         "PATCH",
         f"/Users/{user}",
         a_patch(title("SRE"), {"op": "replace", "path": "displayName", "value": "A. L."}),
-        resource=user,
     )
     idp.patch(f"/Users/{user}", title("Lead"))
     newer = idp.last()
@@ -172,19 +105,17 @@ def test_a_simulation_changes_no_row_of_any_table(idp, tenant):
     user = idp.user(title="Ops")
     group = idp.group("Staff", user)
     requests = [
-        parked(idp, "PATCH", f"/Users/{user}", a_patch(title("SRE")), resource=user),
-        parked(idp, "PATCH", f"/Users/{user}", a_patch(disable()), resource=user, intent="disable"),
-        parked(idp, "DELETE", f"/Users/{user}", None, resource=user, intent="delete"),
+        parked(idp, "PATCH", f"/Users/{user}", a_patch(title("SRE"))),
+        parked(idp, "PATCH", f"/Users/{user}", a_patch(active(False)), intent="disable"),
+        parked(idp, "DELETE", f"/Users/{user}", None, intent="delete"),
         parked(idp, "POST", "/Users", {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "bob"}),
         parked(
             idp,
             "PATCH",
             f"/Groups/{group}",
-            a_patch({"op": "remove", "path": f'members[value eq "{user}"]'}),
-            kind="Group",
-            resource=group,
+            a_patch(leaves(user)),
         ),
-        parked(idp, "DELETE", f"/Groups/{group}", None, kind="Group", resource=group, intent="delete"),
+        parked(idp, "DELETE", f"/Groups/{group}", None, intent="delete"),
     ]
     before = all_rows(tenant)
     for one in requests:
@@ -196,7 +127,7 @@ def test_a_simulation_changes_no_row_of_any_table(idp, tenant):
 
 def test_a_lost_reduction_takes_effect_and_twice_is_once(idp):
     user = idp.user()
-    one = parked(idp, "PATCH", f"/Users/{user}", a_patch(disable()), resource=user, intent="disable")
+    one = parked(idp, "PATCH", f"/Users/{user}", a_patch(active(False)), intent="disable")
     _made, first = apply(idp, one)
     assert (first.outcome, first.intent) == ("applied", "disable")
     assert idp.shadow(user).account.state == "deprovisioned"
@@ -207,8 +138,8 @@ def test_a_lost_reduction_takes_effect_and_twice_is_once(idp):
 
 def test_a_reduction_that_a_newer_word_took_back_does_nothing(idp):
     user = idp.user()
-    one = parked(idp, "PATCH", f"/Users/{user}", a_patch(disable()), resource=user, intent="disable")
-    idp.patch(f"/Users/{user}", disable(True))
+    one = parked(idp, "PATCH", f"/Users/{user}", a_patch(active(False)), intent="disable")
+    idp.patch(f"/Users/{user}", active(True))
     assert idp.last().outcome == "same"
     newer = idp.last()
     made, judged = apply(idp, one)
@@ -217,18 +148,13 @@ def test_a_reduction_that_a_newer_word_took_back_does_nothing(idp):
 
 
 def test_what_expands_becomes_a_wish_of_both_and_gives_nothing(idp, tenant):
-    first_asked, replays = uuid7(), uuid7()
-    from provisioning import systems
-
     user = idp.user()
     with scope(tenant=tenant.pk, cause=a_cause()):
-        from accounts import people
-
         first_asked, replays = people.identity_for(at=now()).pk, people.identity_for(at=now()).pk
         systems.add_administrator(system=idp.system, identity=first_asked, at=now())
-    idp.patch(f"/Users/{user}", disable())
-    one = parked(idp, "PATCH", f"/Users/{user}", a_patch(disable(True)), resource=user, intent="enable")
-    made, judged = apply(idp, one, identity_id=replays)
+    idp.patch(f"/Users/{user}", active(False))
+    one = parked(idp, "PATCH", f"/Users/{user}", a_patch(active(True)), intent="enable")
+    made, _judged = apply(idp, one, identity_id=replays)
     with scope(tenant=tenant.pk):
         plan = Plan.objects.get(pk=made.plan_id)
     assert (made.outcome, plan.kind, plan.state, set(plan.requesters)) == (
@@ -243,9 +169,9 @@ def test_what_expands_becomes_a_wish_of_both_and_gives_nothing(idp, tenant):
 
 def test_nobody_who_was_ended_since_is_asked_back(idp, tenant):
     user = idp.user()
-    idp.patch(f"/Users/{user}", disable(True))
+    idp.patch(f"/Users/{user}", active(True))
     enable = idp.last()
-    idp.patch(f"/Users/{user}", disable())
+    idp.patch(f"/Users/{user}", active(False))
     newer = idp.last()
     _made, judged = apply(idp, enable)
     assert (judged.outcome, judged.plan, kept(judged)) == (Outcome.SUPERSEDED, None, {"active": newer.pk})
@@ -253,7 +179,7 @@ def test_nobody_who_was_ended_since_is_asked_back(idp, tenant):
 
 def test_a_person_who_ended_it_has_the_last_word(idp, tenant):
     user = idp.user()
-    one = parked(idp, "PATCH", f"/Users/{user}", a_patch(disable(True)), resource=user, intent="enable")
+    one = parked(idp, "PATCH", f"/Users/{user}", a_patch(active(True)), intent="enable")
     with scope(tenant=tenant.pk, cause=a_cause(kind="page", actor="l.chen")):
         lifecycle.deprovision(accounts=[idp.shadow(user).account_id], reason="left", at=now())
     _made, judged = apply(idp, one)
@@ -282,14 +208,12 @@ def test_members_who_are_to_leave_leave_and_who_is_to_join_is_asked_for(idp, ten
         "PATCH",
         f"/Groups/{group}",
         a_patch(
-            {"op": "remove", "path": f'members[value eq "{ada}"]'},
-            {"op": "add", "path": "members", "value": [{"value": bob}, {"value": eve}]},
+            leaves(ada),
+            joins(bob, eve),
         ),
-        kind="Group",
-        resource=group,
         intent="member_remove",
     )
-    idp.patch(f"/Groups/{group}", {"op": "remove", "path": f'members[value eq "{eve}"]'})
+    idp.patch(f"/Groups/{group}", leaves(eve))
     newer = idp.last()
     made, judged = apply(idp, one)
     assert (judged.outcome, judged.out, judged.asked_in, kept(judged)) == ("held", 1, 1, {"members": newer.pk})
@@ -308,11 +232,9 @@ def test_who_came_into_a_group_since_is_not_taken_out_by_an_older_word(idp, tena
         "PATCH",
         f"/Groups/{group}",
         a_patch({"op": "replace", "path": "members", "value": []}),
-        kind="Group",
-        resource=group,
         intent="member_replace",
     )
-    idp.patch(f"/Groups/{group}", {"op": "add", "path": "members", "value": [{"value": bob}]})
+    idp.patch(f"/Groups/{group}", joins(bob))
     _made, judged = apply(idp, one)
     assert (judged.outcome, judged.out) == ("applied", 1)
     assert idp.members(group) == {bob}
@@ -347,7 +269,7 @@ def test_what_was_ended_since_stays_so(idp):
 )
 def test_what_is_in_the_way_is_said_and_nothing_is_written(idp, tenant, values, says):
     user = idp.user()
-    one = lost(idp, parked(idp, "PATCH", f"/Users/{user}", a_patch(title("SRE")), resource=user), **values)
+    one = parked(idp, "PATCH", f"/Users/{user}", **({"request": a_patch(title("SRE"))} | values))
     before = all_rows(tenant)
     with pytest.raises(replay.InTheWay, match=says):
         simulate(idp, one)
@@ -359,7 +281,7 @@ def test_what_is_in_the_way_is_said_and_nothing_is_written(idp, tenant, values, 
 def test_a_masked_password_is_in_nobodys_way(idp):
     user = idp.user(title="Ops")
     request = a_patch(title("SRE"), {"op": "replace", "path": "password", "value": "***"})
-    _made, judged = apply(idp, parked(idp, "PATCH", f"/Users/{user}", request, resource=user))
+    _made, judged = apply(idp, parked(idp, "PATCH", f"/Users/{user}", request))
     assert judged.outcome == "applied"
     assert idp.shadow(user).document["title"] == "SRE"
 
@@ -367,8 +289,8 @@ def test_a_masked_password_is_in_nobodys_way(idp):
 def test_what_a_door_refuses_is_parked_and_leaves_nothing(idp):
     user = idp.user()
     group = idp.group("Staff", user)
-    request = a_patch({"op": "remove", "path": f'members[value eq "{uuid7()}"]'})
-    made, judged = apply(idp, parked(idp, "PATCH", f"/Groups/{group}", request, kind="Group", resource=group))
+    request = a_patch(leaves(str(uuid7())))
+    made, judged = apply(idp, parked(idp, "PATCH", f"/Groups/{group}", request))
     assert (made.outcome, judged.because) == (
         "parked",
         "members: the removal names a resource that this connection never had.",
