@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from accounts import people, permits
+from accounts import people
+from accounts.models import RoleName
 from accounts.models.account import Account
-from audit.keys import uuid7
 from audit.scope import scope
 from provisioning import authority, execution, plans, remains, systems
 from provisioning.authority import RuleKind
@@ -16,6 +16,8 @@ from provisioning.models.exchange import Exchange
 from provisioning.newer import By, Decided, Later
 from provisioning.scim.spoken import Spoken
 from tests.conftest import a_cause
+from tests.factories.governance import staff
+from tests.factories.permits import granted
 from tests.factories.replays import a_patch, active, apply, joins, leaves, now, parked, simulate, title
 from tests.factories.scim import Idp, connect
 
@@ -89,12 +91,14 @@ def asked_in(idp: Idp) -> tuple[Plan, str, str]:
 
 
 def carry_out(idp: Idp, plan: Plan) -> Plan:
+    """Two people say yes, and it is carried out."""
     with scope(tenant=idp.tenant.pk, cause=a_cause()):
-        permit = permits.grant_plan(
-            tenant_id=idp.tenant.pk, plan_id=plan.pk, plan_hash=plan.digest, approval_id=uuid7(), label="a plan",
-            answered_by=[uuid7(), uuid7()], barred=plan.requesters, at=now(),
-        )  # fmt: skip
-        return execution.execute(plan_id=plans.grant(plan=plan, permit=permit, at=now()).pk, at=now())
+        names = ("l.chen", "m.ito")
+        two = [staff(idp.tenant, name, RoleName.SECURITY, at=now()) for name in names]
+        plan.refresh_from_db()
+        return execution.execute(
+            plan_id=plans.grant(plan=plan, permit=granted(plan, *two, at=now()), at=now()).pk, at=now()
+        )
 
 
 def test_a_wish_for_members_that_people_granted_puts_them_in(idp):
