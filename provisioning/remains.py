@@ -3,13 +3,12 @@
 By attribute, by member and for the status: what a newer accepted request spoke of, or somebody decided since, is kept.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from accounts import memberships
@@ -17,7 +16,6 @@ from accounts.memberships import Member
 from accounts.models.account import AccountState
 from accounts.models.group import Membership, Origin
 from audit.cause import current
-from audit.keys import uuid7_floor
 from provisioning import authority, systems, wishes
 from provisioning.authority import StatusWord
 from provisioning.changes import ACTIVE, MEMBERS, AccountChange, MemberStep
@@ -126,20 +124,6 @@ def cautious(rules: Sequence[FieldAuthority], *, exchange: Exchange) -> list[Fie
     return [waits, *rules]
 
 
-def rules_then(exchange: Exchange) -> list[FieldAuthority]:
-    """The rules that counted when it came, its system's own first."""
-    ever = list(FieldAuthority.objects.filter(Q(system=exchange.system_id) | Q(system__isnull=True)).order_by("id"))
-    return rules_at(ever, system=exchange.system_id, at=exchange.at)
-
-
-def rules_at(every: Collection[FieldAuthority], *, system: UUID, at: datetime) -> list[FieldAuthority]:
-    """Of rules that ever were those that counted at an instant, the system's own first. A key says when it was made."""
-    before = uuid7_floor(int(at.timestamp() * 1000) + 1)
-    live = [one for one in every if one.pk < before and (one.ended_at is None or one.ended_at > at)]
-    own = [one for one in live if one.system_id == system]
-    return [*own, *(one for one in live if one.system_id is None)]
-
-
 def _otherwise(
     exchange: Exchange,
     word: StatusWord,
@@ -148,7 +132,9 @@ def _otherwise(
     document: Mapping[str, Any],
 ) -> str:
     """Where the rules of then gave the same word another meaning."""
-    then = authority.status(active=active, document=document, rules=rules_then(exchange))
+    then = authority.status(
+        active=active, document=document, rules=authority.rules_of(exchange.system_id, at=exchange.at)
+    )
     if (then.active, then.needs_approval) == (word.active, word.needs_approval):
         return ""
     return _("by the rules of then: %(then)s; by those of today: %(now)s") % {

@@ -15,7 +15,7 @@ from celery import shared_task
 from accounts.models.tenant import Tenant
 from audit.models import Cause, CauseKind
 from audit.scope import scope
-from provisioning import execution, freshness, readback, reconciliation, replaying, shadows, tokens
+from provisioning import execution, freshness, readback, rebuilding, reconciliation, replaying, shadows, tokens
 from provisioning.models.connection import Connection
 from provisioning.models.plan import Plan, PlanState
 from provisioning.models.run import Run, RunState
@@ -130,6 +130,20 @@ def replay_due() -> None:
 
 def _replay(tenant: UUID, replay_id: UUID, go_on: Callable[[], bool]) -> None:
     replaying.advance(tenant=tenant, replay_id=replay_id, clock=_now, go_on=go_on)
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+def rebuild_due() -> None:
+    """Fold the ledger on where it stands, each night, and compare what it gives with the roll."""
+    go_on = _for_a_minute()
+
+    def of_tenant(tenant: UUID) -> None:
+        with scope(tenant=tenant):
+            is_due = rebuilding.due(at=_now())
+        if is_due:
+            rebuilding.advance(tenant=tenant, clock=_now, go_on=go_on)
+
+    _each_tenant("rebuild", of_tenant, go_on=go_on)
 
 
 @shared_task  # type: ignore[untyped-decorator]  # Celery has no types

@@ -70,18 +70,6 @@ def test_nobody_comes_to_life_by_a_replay_and_an_advisory_word_stays_one(idp, te
         assert remains.cautious(rules, exchange=one) == rules
 
 
-def test_rules_are_those_that_counted_then(idp, tenant):
-    with scope(tenant=tenant.pk, cause=a_cause()):
-        first = authority.make_rule(system=idp.system, kind=RuleKind.ACTIVE_NOTED, reason="x", at=now())
-    user = idp.user()
-    with scope(tenant=tenant.pk, cause=a_cause()):
-        authority.end_rule(system=idp.system, rule=first, reason="x", at=now())
-        authority.make_rule(system=idp.system, kind=RuleKind.MEMBERS_NOTED, reason="x", at=now())
-        assert [r.pk for r in remains.rules_then(idp.last())] == [first.pk]
-        assert first.pk not in [r.pk for r in authority.rules_for(idp.system)]
-    assert idp.shadow(user).wants_active is False
-
-
 def asked_in(idp: Idp) -> tuple[Plan, str, str]:
     """A member whom a replay would put into a group: the plan, the group and who."""
     bob, group = idp.user("bob"), idp.group("Staff")
