@@ -225,6 +225,8 @@ CELERY_BEAT_SCHEDULE = {
         "provisioning.tasks.follow_feeds": _SWEEP,
         "provisioning.tasks.execute_cleared_plans": _SWEEP,
         "provisioning.tasks.apply_received": _SWEEP,
+        "provisioning.tasks.replay_due": _SWEEP,
+        "provisioning.tasks.rebuild_due": 60.0,
         "provisioning.tasks.watch_freshness": 60.0,
         "provisioning.tasks.trim_rings": 600.0,
         "provisioning.tasks.fold_counts": 60.0,

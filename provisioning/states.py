@@ -70,7 +70,21 @@ RECEIVED = table(
 # What its lane waits for.
 RECEIVED_OPEN = RECEIVED.states - RECEIVED.final
 
-ALL = (PLAN, SNAPSHOT, RUN, CURSOR, RECEIVED)
+# One that was stopped goes on where it stands, when somebody says so.
+REPLAY = table(
+    "replay",
+    initial={"running"},
+    arrows={"running": {"stopped", "done"}, "stopped": {"running"}, "done": set()},
+)
+
+# The ledger is folded again and again: from where it stands, or from empty.
+REBUILD = table(
+    "rebuild",
+    initial={"folding"},
+    arrows={"folding": {"compared", "emptying"}, "compared": {"folding", "emptying"}, "emptying": {"folding"}},
+)
+
+ALL = (PLAN, SNAPSHOT, RUN, CURSOR, RECEIVED, REPLAY, REBUILD)
 
 
 class Event(StrEnum):
@@ -104,3 +118,9 @@ class Event(StrEnum):
     RECEIVED_HURRIED = "received.hurried"
     RECEIVED_AGAIN = "received.again"
     RECEIVED_GIVEN_UP = "received.given_up"
+    REPLAY_BEGUN = "replay.begun"
+    REPLAY_STOPPED = "replay.stopped"
+    REPLAY_RESUMED = "replay.resumed"
+    REPLAY_ENDED = "replay.ended"
+    REPLAYED = "exchange.replayed"
+    REBUILT = "ledger.rebuilt"

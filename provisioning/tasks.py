@@ -15,7 +15,18 @@ from celery import shared_task
 from accounts.models.tenant import Tenant
 from audit.models import Cause, CauseKind
 from audit.scope import scope
-from provisioning import cursors, execution, freshness, readback, received, reconciliation, shadows, tokens
+from provisioning import (
+    cursors,
+    execution,
+    freshness,
+    readback,
+    rebuilding,
+    received,
+    reconciliation,
+    replaying,
+    shadows,
+    tokens,
+)
 from provisioning.feeds import following
 from provisioning.models.connection import Connection
 from provisioning.models.plan import Plan, PlanState
@@ -155,6 +166,37 @@ def apply_soon() -> None:
         apply_received.apply_async(retry=False, expires=MINUTE)
     except Exception as error:  # noqa: BLE001  whatever the broker's trouble is, what was promised is committed
         log.warning("nobody was woken", error=type(error).__name__)
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+def replay_due() -> None:
+    """Go on with every replay that was asked for and is not done, one exchange after the other."""
+    go_on = _for_a_minute()
+
+    def of_tenant(tenant: UUID) -> None:
+        with scope(tenant=tenant):
+            due = list(replaying.running().values_list("pk", flat=True))
+        _each("replay", due, lambda one: _replay(tenant, one, go_on), go_on=go_on)
+
+    _each_tenant("replay", of_tenant, go_on=go_on)
+
+
+def _replay(tenant: UUID, replay_id: UUID, go_on: Callable[[], bool]) -> None:
+    replaying.advance(tenant=tenant, replay_id=replay_id, clock=_now, go_on=go_on)
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+def rebuild_due() -> None:
+    """Fold the ledger on where it stands, each night, and compare what it gives with the roll."""
+    go_on = _for_a_minute()
+
+    def of_tenant(tenant: UUID) -> None:
+        with scope(tenant=tenant):
+            is_due = rebuilding.due(at=_now())
+        if is_due:
+            rebuilding.advance(tenant=tenant, clock=_now, go_on=go_on)
+
+    _each_tenant("rebuild", of_tenant, go_on=go_on)
 
 
 @shared_task  # type: ignore[untyped-decorator]  # Celery has no types

@@ -43,6 +43,7 @@ class FindingKind(models.TextChoices):
     FEED_SILENT = "feed_silent", _("feed without an answer")
     MEMBERS_UNRESOLVED = "members_unresolved", _("removal that could not be read")
     NOT_APPLIED = "not_applied", _("acknowledged and not applied")
+    LEDGER_DIFFERS = "ledger_differs", _("the ledger gives another roll")
 
 
 class FindingState(models.TextChoices):

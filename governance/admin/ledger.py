@@ -13,12 +13,13 @@ from django.utils.translation import gettext_lazy
 from accounts.models.system import System
 from accounts.rules import Word
 from audit.models import Cause, JournalEntry
-from governance.admin import changes
+from governance.admin import changes, replay_facts
 from governance.admin.coercions import coerced, noted, tolerated
 from governance.admin.received import ahead
+from governance.admin.replays import asked_range, instant
 from governance.admin.transcripts import fixture
 from governance.pages import PageRequest, asked_id, chosen, page, window
-from provisioning import bodies
+from provisioning import bodies, replay, replaying
 from provisioning.changes import Intent
 from provisioning.models.exchange import BODIES, Exchange, OutcomeWord
 from provisioning.models.plan import Plan
@@ -62,14 +63,20 @@ def _asked(request: PageRequest) -> dict[str, str]:
         "intent": chosen(request, "intent", INTENTS),
         "outcome": chosen(request, "outcome", OutcomeWord.choices),
         "coerced": "1" if request.GET.get("coerced") else "",
+        "from": request.GET.get("from", "") if instant(request, "from") else "",
+        "until": request.GET.get("until", "") if instant(request, "until") else "",
     }
 
 
-def _filtered(asked: dict[str, str]) -> QuerySet[Exchange]:
+def _filtered(request: PageRequest, asked: dict[str, str]) -> QuerySet[Exchange]:
     rows = Exchange.objects.select_related("system").defer(*BODIES).order_by("-id")
     for name in ("system", "resource_id", "intent", "outcome"):
         if asked[name]:
             rows = rows.filter(**{name: asked[name]})
+    if (first := instant(request, "from")) is not None:
+        rows = rows.filter(id__gte=replaying.since(first))
+    if (last := instant(request, "until")) is not None:
+        rows = rows.filter(id__lte=replaying.until(last))
     return coerced(rows) if asked["coerced"] else rows
 
 
@@ -86,7 +93,7 @@ def _shown(one: Exchange) -> dict[str, Any]:
 def ledger(request: PageRequest) -> HttpResponse:
     """Newest first; by system, intent, outcome, resource, and with coercions only."""
     asked = _asked(request)
-    found = window(request, _filtered(asked))
+    found = window(request, _filtered(request, asked))
     is_filtered = any(asked.values())
     counted = Exchange.objects.order_by()[: _MOST_COUNTED + 1].count() if is_filtered and not found else 0
     return render(
@@ -103,6 +110,8 @@ def ledger(request: PageRequest) -> HttpResponse:
             "is_filtered": is_filtered,
             "without": min(counted, _MOST_COUNTED),
             "is_more": counted > _MOST_COUNTED,
+            "can_replay": asked_range(request) is not None,
+            "query": request.GET.urlencode(),
         },
     )
 
@@ -120,6 +129,7 @@ def exchange(request: PageRequest, pk: UUID) -> HttpResponse:
     )
     kept = bodies.shown(found)
     later = Exchange.objects.filter(resource_id=found.resource_id, id__gt=found.pk).order_by("id")
+    changed = changes.of_exchange(shadow, cause=found.cause_id) if shadow else []
     return render(
         request,
         "pages/exchange.html",
@@ -136,6 +146,11 @@ def exchange(request: PageRequest, pk: UUID) -> HttpResponse:
             "later": [_shown(one) for one in later[:_LATER_SHOWN]] if found.resource_id else [],
             "plan": Plan.objects.filter(pk=found.plan_id).first() if found.plan_id else None,
             "shadow": shadow,
-            "changes": changes.of_exchange(shadow, cause=found.cause_id) if shadow else [],
+            "changes": changed,
+            "replayed": replay_facts.of(found, then=changed, at=request.at) if request.GET.get("simulate") else None,
+            "replays": [
+                _shown(one) for one in Exchange.objects.filter(replays=found.pk).order_by("-id")[:_LATER_SHOWN]
+            ],
+            "no_replay": replay.in_the_way(found),
         },
     )

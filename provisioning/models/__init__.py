@@ -6,7 +6,9 @@ from provisioning.models.cursor import Cursor, FeedEvent
 from provisioning.models.exchange import BodyKey, Exchange, ExchangeKey
 from provisioning.models.plan import Plan, PlannedChange
 from provisioning.models.readback import Readback
+from provisioning.models.rebuild import Rebuild, Rebuilt, RebuiltMember
 from provisioning.models.received import Received
+from provisioning.models.replay import Replay
 from provisioning.models.run import Run
 from provisioning.models.shadow import Shadow, ShadowCount
 from provisioning.models.snapshot import Snapshot, SnapshotProof, StagedMember, StagedResource
@@ -23,8 +25,12 @@ __all__ = [
     "PlannedChange",
     "ReadRecord",
     "Readback",
+    "Rebuild",
+    "Rebuilt",
+    "RebuiltMember",
     "Received",
     "RefusedToken",
+    "Replay",
     "Run",
     "Shadow",
     "ShadowCount",

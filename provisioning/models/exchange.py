@@ -28,7 +28,11 @@ class OutcomeWord(models.TextChoices):
 
 
 class Exchange(TenantOwned):
-    """One request and its answer, redacted. Append-only, partitioned by month; inserted once, at the end."""
+    """One request and its answer, redacted. Append-only, partitioned by month; inserted once, at the end.
+
+    One that was replayed is a row of its own: `replays` is the id of its original, which keeps the body, and `took` says
+    what of it took effect this time (`provisioning.replay`).
+    """
 
     rights: ClassVar = Rights.EVIDENCE
     untracked: ClassVar = "it is the evidence; append-only"
@@ -56,6 +60,8 @@ class Exchange(TenantOwned):
     answer = models.JSONField(null=True, blank=True)
     error = models.CharField(max_length=400, blank=True, default="")
     plan_id = models.UUIDField(null=True, blank=True)
+    replays = models.UUIDField(null=True, blank=True)
+    took = models.JSONField(null=True, blank=True)
     remote = models.CharField(max_length=64, blank=True, default="")
     milliseconds = models.PositiveIntegerField(default=0)
 
@@ -65,6 +71,11 @@ class Exchange(TenantOwned):
             models.Index(fields=["tenant", "system", "id"], name="provisioning_exchange_by_sys"),
             models.Index(fields=["tenant", "resource_id", "id"], name="provisioning_exchange_by_res"),
             models.Index(fields=["tenant", "outcome", "id"], name="provisioning_exchange_by_out"),
+            models.Index(
+                fields=["tenant", "replays"],
+                name="provisioning_exchange_replayed",
+                condition=Q(replays__isnull=False),
+            ),
             # What a system never sent is found without reading what it did send (`provisioning.seen`).
             models.Index(
                 fields=["tenant", "system", "resource_type", "intent", "id"], name="provisioning_exchange_by_kind"

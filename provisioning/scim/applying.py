@@ -47,7 +47,6 @@ _EFFECTS: dict[str, Callable[[Asked, Mapping[str, Any]], Done]] = {
     "PUT": effects.replace,
     "PATCH": effects.patch,
     "DELETE": lambda asked, _body: effects.end(asked),
-    observing.METHOD: observing.observe,
 }
 # What gives access, and so must not come after what was past it and took it away.
 _GIVES = frozenset({Intent.CREATE, Intent.ENABLE, Intent.MEMBER_ADD, Intent.MEMBER_REPLACE})
@@ -209,12 +208,18 @@ class _Application:
         if is_heard and (known := observing.found(asked, body)) and observing.is_stale(known, heard=item.pk):
             attempt.about(known)
             raise _Superseded
-        done = _EFFECTS[item.method](asked, body)
+        done = self._heard(asked, body) if is_heard else _EFFECTS[item.method](asked, body)
         if item.overtaken_by is not None and done.taken.intent in _GIVES:
             raise _Superseded
         attempt.took(done.taken)
         attempt.coercions = done.coercions
         return done.answer
+
+    def _heard(self, asked: Asked, body: Mapping[str, Any]) -> Done:
+        sent = observing.as_sent(asked, body)
+        self.attempt.method, self.attempt.path = sent.method, sent.path
+        self.attempt.request = kept_resource(sent.body, self.kind)
+        return sent.noted(_EFFECTS[sent.method](sent.asked, sent.body))
 
     def _asked(self, item: Received) -> Asked:
         return Asked(

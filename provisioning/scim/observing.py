@@ -7,20 +7,20 @@ we don't know are left out, and the change is held for a person to look at.
 
 import dataclasses
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from provisioning.changes import MEMBERS, Outcome, fold, user_name_key
 from provisioning.models.exchange import Exchange
 from provisioning.models.shadow import Shadow
-from provisioning.scim import effects
 from provisioning.scim.effects import Asked, Done
 from provisioning.scim.metadata.catalogue import GROUP
 from provisioning.scim.parsing.values import by_name
 from provisioning.shadows import HANDLES
 
-METHOD = "FEED"
 _EXTERNAL_ID = "externalid"
+_HEARD = "heard from its feed, and not sent"
 
 
 def found(asked: Asked, body: Mapping[str, Any]) -> Shadow | None:
@@ -42,19 +42,34 @@ def is_stale(shadow: Shadow, *, heard: UUID) -> bool:
     return later.exclude(outcome__in=[Outcome.REJECTED, Outcome.PARKED, Outcome.SUPERSEDED]).exists()
 
 
-def observe(asked: Asked, body: Mapping[str, Any]) -> Done:
-    """Take in a whole resource as its system shows it. Raises as `effects.create` and `effects.replace` do."""
-    document, strangers = _with_our_members(asked, body) if asked.resource_type.name == GROUP.name else (body, 0)
+@dataclass(frozen=True)
+class AsSent:
+    """What a feed said, as the request that its system would have sent us: so it stands in the ledger, and is replayed."""
+
+    method: str
+    path: str
+    asked: Asked
+    body: Mapping[str, Any]
+    strangers: int = 0
+
+    def noted(self, done: Done) -> Done:
+        """What became of it, with where it came from; held, where members were left out for a person to look at."""
+        taken = dataclasses.replace(done.taken, notes=(*done.taken.notes, _HEARD))
+        if self.strangers:
+            note = f"members that no resource of ours is known by were left out: {self.strangers}"
+            taken = dataclasses.replace(taken, outcome=Outcome.HELD, notes=(*taken.notes, note))
+        return dataclasses.replace(done, taken=taken)
+
+
+def as_sent(asked: Asked, body: Mapping[str, Any]) -> AsSent:
+    """A whole resource as its system shows it, as a POST or PUT of it."""
+    is_group = asked.resource_type.name == GROUP.name
+    document, strangers = _with_our_members(asked, body) if is_group else (body, 0)
     shadow = found(asked, body)
+    endpoint = asked.resource_type.endpoint
     if shadow is None:
-        done = effects.create(asked, document)
-    else:
-        done = effects.replace(dataclasses.replace(asked, id=shadow.pk), document)
-    if not strangers:
-        return done
-    note = f"members that no resource of ours is known by were left out: {strangers}"
-    taken = dataclasses.replace(done.taken, outcome=Outcome.HELD, notes=(*done.taken.notes, note))
-    return dataclasses.replace(done, taken=taken)
+        return AsSent("POST", endpoint, asked, document, strangers)
+    return AsSent("PUT", f"{endpoint}/{shadow.pk}", dataclasses.replace(asked, id=shadow.pk), document, strangers)
 
 
 def _with_our_members(asked: Asked, body: Mapping[str, Any]) -> tuple[dict[str, Any], int]:

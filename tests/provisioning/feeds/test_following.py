@@ -120,8 +120,8 @@ def test_what_changes_there_changes_here_and_each_has_its_exchange(followed: Fol
     assert followed.living() == {"ada": False}
     rows = followed.rows(Exchange)
     assert [(one.method, one.path, one.intent, one.outcome) for one in rows] == [
-        ("FEED", "/Users", "create", "applied"),
-        ("FEED", "/Users", "disable", "applied"),
+        ("POST", "/Users", "create", "applied"),
+        ("PUT", f"/Users/{rows[0].resource_id}", "disable", "applied"),
     ]
     (shadow,) = followed.rows(Shadow)
     assert (shadow.external_id, shadow.document["title"]) == (ada, "Prof")
