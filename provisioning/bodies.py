@@ -10,7 +10,7 @@ import base64
 import json
 import os
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -126,6 +126,12 @@ def closed(key: Key, *, exchange_id: UUID, request: Any, answer: Any) -> bytes:
 def opened(exchange: Exchange) -> Bodies:
     """What was sent and answered. Raises `BodyUnreadable`."""
     return _opened(exchange, _keys([exchange]))
+
+
+def opener(exchanges: Iterable[Exchange]) -> Callable[[Exchange], Bodies]:
+    """What opens each of these, at the cost of one look-up for all; it raises `BodyUnreadable`."""
+    keys = _keys(exchanges)
+    return lambda one: _opened(one, keys)
 
 
 def shown(exchange: Exchange) -> Bodies:

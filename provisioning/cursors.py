@@ -5,7 +5,7 @@ worker got when it took the cursor, and the epoch it found, must still be those 
 followed until a complete reading has shown everything; that is asked for here, and nobody has to notice.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -29,7 +29,7 @@ from audit.scope import scope
 from audit.transitions import move as move_state
 from provisioning import connections
 from provisioning.models.connection import Connection, Connector
-from provisioning.models.cursor import Cursor, CursorState, FeedEvent
+from provisioning.models.cursor import Cursor, CursorState, FeedEvent, Listening
 from provisioning.models.snapshot import Snapshot, SnapshotState
 from provisioning.states import CURSOR, Event
 
@@ -61,8 +61,9 @@ class Held:
     def writing(self, reason: str) -> Iterator[Cursor]:
         """A scope in which the cursor is locked and still ours. Raises `Stale` before anything is written."""
         with scope(tenant=self.tenant, cause=Cause(kind=CauseKind.TASK, actor="feed", reason=reason)):
+            look = Listening.objects.select_for_update().get(cursor=self.cursor)
             found = Cursor.objects.select_for_update(of=("self",)).select_related("system").get(pk=self.cursor)
-            if (found.fence, found.epoch) != (self.fence, self.epoch):
+            if (look.fence, found.epoch) != (self.fence, self.epoch):
                 raise Stale("another worker has taken this cursor, or it has begun anew")
             yield found
 
@@ -87,14 +88,16 @@ def follow(*, system: System, stream: str, cadence_minutes: int, at: datetime) -
         if found is not None and found.state != CursorState.STOPPED:
             return found
         because = _("it has not been followed before now")
-        values = {"cadence_minutes": cadence_minutes, "gap_at": at, "gap_because": because, "due_at": at}
+        values = {"cadence_minutes": cadence_minutes, "gap_at": at, "gap_because": because}
         if found is None:
             found = Cursor.objects.create(tenant_id=system.tenant_id, system=system, stream=stream, **values)
+            Listening.objects.create(tenant_id=system.tenant_id, cursor=found, due_at=at)
         else:
             for name, value in values.items():
                 setattr(found, name, value)
             _begin_anew(found, to=CursorState.WAITING)
             found.save()
+            Listening.objects.filter(cursor=found).update(due_at=at, problem="")
         connections.read_soon(system=system, at=at)
         _note(found, Event.FEED_FOLLOWED, f"is followed every {cadence_minutes} minutes, after a complete reading")
     return found
@@ -107,7 +110,7 @@ def stop(*, cursor: Cursor, reason: str, at: datetime) -> Cursor:
         if found.state == CursorState.STOPPED:
             return found
         _begin_anew(found, to=CursorState.STOPPED)
-        found.gap_at, found.gap_because, found.due_at = None, "", None
+        found.gap_at, found.gap_because = None, ""
         found.save()
         resolve([gap_key(found.pk), silent_key(found.pk)], because="the feed is not followed any more", at=at)
         _note(found, Event.FEED_STOPPED, f"is not followed any more. {reason}")
@@ -117,15 +120,15 @@ def stop(*, cursor: Cursor, reason: str, at: datetime) -> Cursor:
 def claim(*, tenant: UUID, cursor_id: UUID, at: datetime) -> tuple[Held, Cursor] | None:
     """Take a cursor that is due and that nobody holds. Of two who try at once, one gets it."""
     free = Q(leased_until__isnull=True) | Q(leased_until__lte=at)
-    due = Q(due_at__isnull=True) | Q(due_at__lte=at)
-    rows = Cursor.objects.select_for_update(skip_locked=True, of=("self",)).select_related("system")
-    found = rows.filter(free, due, pk=cursor_id).exclude(state=CursorState.STOPPED).first()
-    if found is None:
+    rows = Listening.objects.select_for_update(skip_locked=True, of=("self",)).select_related("cursor__system")
+    look = rows.filter(_due(at), free, cursor=cursor_id).exclude(cursor__state=CursorState.STOPPED).first()
+    if look is None:
         return None
-    found.fence += 1
-    found.leased_until = at + LEASE
-    found.save(update_fields=["fence", "leased_until"])
-    return Held(tenant=tenant, cursor=found.pk, fence=found.fence, epoch=found.epoch), found
+    look.fence += 1
+    look.leased_until = at + LEASE
+    look.save(update_fields=["fence", "leased_until"])
+    found = look.cursor
+    return Held(tenant=tenant, cursor=found.pk, fence=look.fence, epoch=found.epoch), found
 
 
 def fresh(cursor: Cursor, events: Mapping[str, datetime]) -> set[str]:
@@ -134,7 +137,7 @@ def fresh(cursor: Cursor, events: Mapping[str, datetime]) -> set[str]:
         return set()
     with database.cursor() as sql:
         sql.execute(
-            "INSERT INTO provisioning_feedevent (id, tenant_id, cursor_id, key, modified)"
+            "INSERT INTO provisioning_feedevent (id, tenant_id, cursor_id, key, modified_at)"
             " SELECT e.id, %s, %s, e.key, e.modified"
             " FROM unnest(%s::uuid[], %s::text[], %s::timestamptz[]) AS e (id, key, modified)"
             " ON CONFLICT (tenant_id, cursor_id, key) DO NOTHING RETURNING key",
@@ -153,7 +156,7 @@ def move(cursor: Cursor, *, to: Mapping[str, Any], forget_before: datetime | Non
     cursor.position, cursor.moved_at = dict(to), at
     cursor.save(update_fields=["position", "moved_at"])
     if forget_before is not None:
-        FeedEvent.objects.filter(cursor=cursor, modified__lt=forget_before).delete()
+        FeedEvent.objects.filter(cursor=cursor, modified_at__lt=forget_before).delete()
 
 
 def heard(*, held: Held, problem: str, at: datetime, is_cut: bool = False) -> None:
@@ -161,19 +164,17 @@ def heard(*, held: Held, problem: str, at: datetime, is_cut: bool = False) -> No
 
     One that has begun anew, or was cut off (`is_cut`) before everything was said, stays due.
     """
-    values: dict[str, Any] = {"leased_until": None}
-    if not problem:
-        values["heard_at"] = at
     with scope(tenant=held.tenant, cause=Cause(kind=CauseKind.TASK, actor="feed", reason="a feed was listened to")):
-        found = Cursor.objects.select_for_update().filter(pk=held.cursor, fence=held.fence).first()
-        if found is None:
+        rows = Listening.objects.select_for_update(of=("self",)).select_related("cursor")
+        look = rows.filter(cursor=held.cursor, fence=held.fence).first()
+        if look is None:
             return
-        if found.epoch == held.epoch and not is_cut:
-            values["due_at"] = at + timedelta(minutes=found.cadence_minutes)
-        values["problem"] = redact_text(problem)[:400]
-        for name, value in values.items():
-            setattr(found, name, value)
-        found.save(update_fields=list(values))
+        if not problem:
+            look.heard_at = at
+        if look.cursor.epoch == held.epoch and not is_cut:
+            look.due_at = at + timedelta(minutes=look.cursor.cadence_minutes)
+        look.leased_until, look.problem = None, redact_text(problem)[:400]
+        look.save()
 
 
 def lose(cursor: Cursor, *, because: str, at: datetime) -> None:
@@ -224,8 +225,9 @@ def rewind(*, cursor: Cursor, to: Mapping[str, Any], reason: str, at: datetime) 
             raise CantFollow(_("It is not followed now: there is no position to go back from."))
         was = found.position
         found.epoch += 1
-        found.position, found.moved_at, found.due_at = dict(to), at, at
+        found.position, found.moved_at = dict(to), at
         found.save()
+        Listening.objects.filter(cursor=found).update(due_at=at)
         FeedEvent.objects.filter(cursor=found).delete()
         _note(found, Event.FEED_REWOUND, f"is listened to once more from {_told(to)}, was {_told(was)}. {reason}")
     return found
@@ -239,19 +241,21 @@ def values_of(cursor: Cursor, *, most: int = 50) -> list[Any]:
 def watch(*, at: datetime) -> int:
     """Open a finding for each feed that has not answered for longer than its cadence; close it once it does."""
     silent, speaking = [], []
-    followed = Cursor.objects.exclude(state=CursorState.STOPPED).select_related("system")
-    for cursor in followed.filter(system__ended_at__isnull=True):
-        since = cursor.heard_at or cursor.gap_at or cursor.moved_at or at
+    followed = Listening.objects.exclude(cursor__state=CursorState.STOPPED).select_related("cursor__system")
+    for look in followed.filter(cursor__system__ended_at__isnull=True):
+        cursor = look.cursor
+        since = look.heard_at or cursor.gap_at or cursor.moved_at or at
         if at - since <= SILENT_AFTER * timedelta(minutes=cursor.cadence_minutes):
             speaking.append(cursor.pk)
-        elif cursor.state == CursorState.FOLLOWING or cursor.problem:
-            silent.append(_silent(cursor, since, at=at))
+        elif cursor.state == CursorState.FOLLOWING or look.problem:
+            silent.append(_silent(look, since, at=at))
     open_or_raise(silent, at=at)
     resolve([silent_key(pk) for pk in speaking], because="it answers again", at=at)
     return len(silent)
 
 
-def _silent(cursor: Cursor, since: datetime, *, at: datetime) -> Wrong:
+def _silent(look: Listening, since: datetime, *, at: datetime) -> Wrong:
+    cursor = look.cursor
     return Wrong(
         kind=FindingKind.FEED_SILENT,
         key=silent_key(cursor.pk),
@@ -260,15 +264,20 @@ def _silent(cursor: Cursor, since: datetime, *, at: datetime) -> Wrong:
         system=cursor.system_id,
         subject_kind="cursor",
         subject_id=str(cursor.pk),
-        evidence={"stream": cursor.stream, "problem": cursor.problem, "cadence_minutes": cursor.cadence_minutes},
+        evidence={"stream": cursor.stream, "problem": look.problem, "cadence_minutes": cursor.cadence_minutes},
         due_at=at + GAP_CLOCK,
     )
 
 
-def due(*, at: datetime) -> Iterable[UUID]:
+def due(*, at: datetime) -> list[UUID]:
     """The cursors of the tenant that should be listened to now, the longest due first."""
-    rows = Cursor.objects.filter(Q(due_at__isnull=True) | Q(due_at__lte=at), system__ended_at__isnull=True)
-    return list(rows.exclude(state=CursorState.STOPPED).order_by("due_at").values_list("pk", flat=True))
+    rows = Listening.objects.filter(_due(at), cursor__system__ended_at__isnull=True)
+    rows = rows.exclude(cursor__state=CursorState.STOPPED).order_by("due_at")
+    return list(rows.values_list("cursor", flat=True))
+
+
+def _due(at: datetime) -> Q:
+    return Q(due_at__isnull=True) | Q(due_at__lte=at)
 
 
 def _begin_anew(cursor: Cursor, *, to: CursorState) -> None:

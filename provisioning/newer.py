@@ -6,7 +6,7 @@
 A replay is as old as its original.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from accounts.models.account import Account, AccountState
 from audit.models import Cause, CauseKind
 from provisioning import bodies
+from provisioning.bodies import Bodies
 from provisioning.changes import Outcome
 from provisioning.models.exchange import Exchange
 from provisioning.scim.metadata.catalogue import BY_NAME, ENTERPRISE_URN, NHI_URN
@@ -82,12 +83,13 @@ def said_since(exchange: Exchange) -> list[Later]:
     if len(found) > MOST_NEWER:
         raise TooMuch(_("more than %(n)d requests were accepted after it: replay a newer one") % {"n": MOST_NEWER})
     originals = Exchange.objects.in_bulk([one.replays for one in found if one.replays is not None])
-    return [_later(one, originals.get(one.replays, one) if one.replays else one) for one in found]
+    opened = bodies.opener([*found, *originals.values()])
+    return [_later(one, originals.get(one.replays, one) if one.replays else one, opened) for one in found]
 
 
-def _later(one: Exchange, said: Exchange) -> Later:
+def _later(one: Exchange, said: Exchange, opened: Callable[[Exchange], Bodies]) -> Later:
     kind = BY_NAME[said.resource_type]
-    body = bodies.opened(said).request
+    body = opened(said).request
     by = By(exchange=one.pk, who=one.system.name)
     return Later(by=by, method=said.method, spoken=spoken_of(said.method, body, kind))
 

@@ -21,6 +21,7 @@ from audit.models import Cause, CauseKind
 from audit.scope import scope
 from audit.transitions import move
 from provisioning import authority, bodies, rebuilt
+from provisioning.bodies import Bodies
 from provisioning.changes import ACCOUNT_TYPES, CATALOGUE_TYPES, GROUP_TYPE, Intent
 from provisioning.folding import AT_ONCE, Told, folded
 from provisioning.models.authority import FieldAuthority
@@ -131,6 +132,7 @@ class _Batch:
     known: dict[UUID, Rebuilt]
     rules: Sequence[FieldAuthority]
     originals: Mapping[UUID, Exchange]
+    opened: Callable[[Exchange], Bodies]
     changed: dict[UUID, Rebuilt] = field(default_factory=dict)
 
     def take(self, one: Exchange) -> None:
@@ -140,7 +142,7 @@ class _Batch:
         said = self.originals.get(one.replays, one) if one.replays is not None else one
         rules = authority.in_force(self.rules, system=one.system_id, at=one.at)
         before = None if row is None else _told(row)
-        result = folded(before, one, body=bodies.opened(said).request, rules=rules)
+        result = folded(before, one, body=self.opened(said).request, rules=rules)
         if row is None:
             row = Rebuilt(tenant_id=one.tenant_id, system_id=one.system_id, resource_id=one.resource_id)
             row.resource_type, row.said_at = one.resource_type, one.at
@@ -164,10 +166,12 @@ def _told(row: Rebuilt) -> Told:
 
 def _fold(batch: Sequence[Exchange]) -> None:
     about = {one.resource_id for one in batch if one.resource_id is not None}
+    originals = Exchange.objects.in_bulk([one.replays for one in batch if one.replays is not None])
     found = _Batch(
         known={row.resource_id: row for row in Rebuilt.objects.filter(resource_id__in=about)},
         rules=authority.rules_ever({one.system_id for one in batch}),
-        originals=Exchange.objects.in_bulk([one.replays for one in batch if one.replays is not None]),
+        originals=originals,
+        opened=bodies.opener([*batch, *originals.values()]),
     )
     # An exchange is inserted while its resource is locked: of one resource, the times are in the order of the effects.
     for one in sorted(batch, key=lambda one: (one.at, one.pk)):

@@ -2,7 +2,7 @@
 
 from provisioning.models.authority import FieldAuthority
 from provisioning.models.connection import Connection, ReadRecord, RefusedToken, SystemToken
-from provisioning.models.cursor import Cursor, FeedEvent
+from provisioning.models.cursor import Cursor, FeedEvent, Listening
 from provisioning.models.exchange import BodyKey, Exchange, ExchangeKey
 from provisioning.models.plan import Plan, PlannedChange
 from provisioning.models.readback import Readback
@@ -21,6 +21,7 @@ __all__ = [
     "ExchangeKey",
     "FeedEvent",
     "FieldAuthority",
+    "Listening",
     "Plan",
     "PlannedChange",
     "ReadRecord",

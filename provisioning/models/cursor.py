@@ -25,9 +25,8 @@ class CursorState(models.TextChoices):
 class Cursor(TenantOwned):
     """The position in one stream of one system: the end of a contiguous prefix, all of which has been received.
 
-    Its history has every value that it ever had, each with its cause. `epoch` begins anew with each gap and each rewind;
-    `fence` is bumped by each worker that takes it, so that one that was thought dead can move nothing any more. A gap
-    has no position: `gap_at` says since when, and only a complete reading that began after that gives a new one.
+    Its history has every value that it ever had, each with its cause. `epoch` begins anew with each gap and each rewind.
+    A gap has no position: `gap_at` says since when, and only a complete reading that began after that gives a new one.
     """
 
     frozen: ClassVar = ("system", "stream")
@@ -41,14 +40,8 @@ class Cursor(TenantOwned):
     gap_at = models.DateTimeField(null=True, blank=True)
     gap_because = models.CharField(max_length=400, blank=True, default="")
     cadence_minutes = models.PositiveIntegerField(default=5)
-    # What moves with every look, and is no value of the cursor.
-    fence = models.PositiveIntegerField(default=0)
-    leased_until = models.DateTimeField(null=True, blank=True)
-    due_at = models.DateTimeField(null=True, blank=True)
-    heard_at = models.DateTimeField(null=True, blank=True)
-    problem = models.CharField(max_length=400, blank=True, default="")
 
-    history = track(excluded_fields=("fence", "leased_until", "due_at", "heard_at"))
+    history = track()
 
     class Meta(TenantOwned.Meta):
         ordering = ("stream",)
@@ -76,18 +69,44 @@ class Cursor(TenantOwned):
         return f"{self.stream} of {self.system}"
 
 
+class Listening(TenantOwned):
+    """Who listens to a stream just now, and how the last time went.
+
+    `fence` is bumped by each worker that takes the cursor, so that one that was thought dead can move nothing any more.
+    """
+
+    untracked: ClassVar = "it changes with every look; what was heard, and how far, is tracked with its cursor"
+
+    cursor = TenantForeignKey(Cursor, related_name="listenings")
+    fence = models.PositiveIntegerField(default=0)
+    leased_until = models.DateTimeField(null=True, blank=True)
+    due_at = models.DateTimeField(null=True, blank=True)
+    heard_at = models.DateTimeField(null=True, blank=True)
+    problem = models.CharField(max_length=400, blank=True, default="")
+
+    class Meta(TenantOwned.Meta):
+        constraints = (
+            models.UniqueConstraint(fields=["tenant", "cursor"], name="provisioning_listening_one_per_cursor"),
+        )
+
+    def __str__(self) -> str:
+        return str(self.cursor)
+
+
 class FeedEvent(TenantOwned):
     """An event that was received, by its key, as long as its feed may show it again."""
 
     rights: ClassVar = Rights.BOUNDED
-    untracked: ClassVar = "forgotten once the position has passed it; what was received has rows of its own"
+    untracked: ClassVar = (
+        "a bounded memory: forgotten once the position has passed it; what was received has rows of its own"
+    )
 
     cursor = TenantForeignKey(Cursor, related_name="+")
     key = models.CharField(max_length=64)
-    modified = models.DateTimeField()
+    modified_at = models.DateTimeField()
 
     class Meta(TenantOwned.Meta):
-        indexes = (models.Index(fields=["tenant", "cursor", "modified"], name="provisioning_feed_event_old"),)
+        indexes = (models.Index(fields=["tenant", "cursor", "modified_at"], name="provisioning_feed_event_old"),)
         constraints = (
             models.UniqueConstraint(fields=["tenant", "cursor", "key"], name="provisioning_feed_event_once"),
         )

@@ -4,6 +4,7 @@ from typing import Any, ClassVar
 
 from django.http import HttpRequest, HttpResponse
 
+from provisioning import bodies
 from provisioning.models.exchange import Exchange
 from provisioning.models.received import Received, ReceivedState
 from provisioning.scim.answers import Answer
@@ -57,7 +58,7 @@ class ReceivedView(Receiver):
 
 def _outcome(exchange: Exchange) -> dict[str, Any]:
     """How it would have been answered: the resource and its version where there is one, the error where it was refused."""
-    answer = exchange.answer or {}
+    answer = bodies.opened(exchange).answer or {}
     meta = answer.get("meta") or {}
     said = {
         "method": exchange.method,

@@ -40,6 +40,7 @@ from provisioning.models import (
     ExchangeKey,
     FeedEvent,
     FieldAuthority,
+    Listening,
     Plan,
     PlannedChange,
     Readback,
@@ -251,8 +252,12 @@ def cursor(**values: Any) -> Cursor:
     return Cursor.objects.create(**_of_system(given, values))
 
 
+def listening(**values: Any) -> Listening:
+    return Listening.objects.create(**_own({"cursor": values.pop("cursor", None) or cursor()} | values))
+
+
 def feed_event(**values: Any) -> FeedEvent:
-    given = {"cursor": values.pop("cursor", None) or cursor(), "key": _name("key"), "modified": NOW}
+    given = {"cursor": values.pop("cursor", None) or cursor(), "key": _name("key"), "modified_at": NOW}
     return FeedEvent.objects.create(**_own(given | values))
 
 
@@ -377,7 +382,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "SystemAdministrator": administrator, "Account": account, "Group": group, "Membership": membership,
     "Ownership": ownership, "Hold": hold, "PolicyException": exception, "Permit": permit, "Finding": finding,
     "FieldAuthority": authority, "Connection": connection_of, "SystemToken": token, "Exchange": exchange,
-    "ExchangeKey": exchange_key, "BodyKey": body_key, "Cursor": cursor, "FeedEvent": feed_event,
+    "ExchangeKey": exchange_key, "BodyKey": body_key, "Cursor": cursor, "Listening": listening, "FeedEvent": feed_event,
      "Shadow": shadow, "Run": run, "Snapshot": snapshot, "SnapshotProof": proof,
     "Plan": plan, "PlannedChange": change, "Readback": readback, "Received": received, "Approval": approval, "Answer": answer,
     "Campaign": campaign, "Review": review, "ReviewDecision": decision, "Notice": notice,

@@ -47,6 +47,7 @@ GLOBAL = {
 PLAIN_REFERENCES: dict[str, str] = {}
 # What the application may delete: bounded rings, staging, and sessions.
 MAY_DELETE = {
+    "provisioning_feedevent",
     "django_session",
     "provisioning_readrecord",
     "provisioning_shadowcount",

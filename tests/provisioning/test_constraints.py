@@ -79,6 +79,7 @@ BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
         lambda: rows.cursor(cadence_minutes=10_081),
     ),
     "provisioning_cursor_one_per_stream": (lambda: twice(rows.cursor, system=rows.system(), stream="same"),),
+    "provisioning_listening_one_per_cursor": (lambda: twice(rows.listening, cursor=rows.cursor()),),
     "provisioning_feed_event_once": (lambda: twice(rows.feed_event, cursor=rows.cursor(), key="same"),),
     "provisioning_exchange_key_once": (lambda: twice(rows.exchange_key, system=rows.system(), key="same"),),
     "provisioning_run_state_is_known": (lambda: rows.run(state="walking", ended_at=NOW),),
