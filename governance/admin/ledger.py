@@ -21,6 +21,7 @@ from governance.pages import PageRequest, asked_id, chosen, page, window
 from provisioning.changes import Intent
 from provisioning.models.exchange import Exchange, OutcomeWord
 from provisioning.models.plan import Plan
+from provisioning.models.received import Received
 from provisioning.models.shadow import Shadow
 
 INTENTS = (
@@ -133,6 +134,7 @@ def exchange(request: PageRequest, pk: UUID) -> HttpResponse:
             "later": [_shown(one) for one in later[:_LATER_SHOWN]] if found.resource_id else [],
             "plan": Plan.objects.filter(pk=found.plan_id).first() if found.plan_id else None,
             "shadow": shadow,
+            "received_at": Received.objects.filter(pk=found.pk).values_list("received_at", flat=True).first(),
             "changes": changes.of_exchange(shadow, cause=found.cause_id) if shadow else [],
         },
     )
