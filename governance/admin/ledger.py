@@ -23,6 +23,7 @@ from provisioning import bodies, replay, replaying
 from provisioning.changes import Intent
 from provisioning.models.exchange import BODIES, Exchange, OutcomeWord
 from provisioning.models.plan import Plan
+from provisioning.models.received import Received
 from provisioning.models.shadow import Shadow
 
 INTENTS = (
@@ -146,6 +147,7 @@ def exchange(request: PageRequest, pk: UUID) -> HttpResponse:
             "later": [_shown(one) for one in later[:_LATER_SHOWN]] if found.resource_id else [],
             "plan": Plan.objects.filter(pk=found.plan_id).first() if found.plan_id else None,
             "shadow": shadow,
+            "received_at": Received.objects.filter(pk=found.pk).values_list("received_at", flat=True).first(),
             "changes": changed,
             "replayed": replay_facts.of(found, then=changed, at=request.at) if request.GET.get("simulate") else None,
             "replays": [

@@ -54,7 +54,7 @@ def ahead(asked: Mapping[str, str]) -> Ahead:
         return Ahead((), 0, is_more=False)
     count = found.order_by()[: MOST_COUNTED + 1].count() if len(rows) == SHOWN else len(rows)
     names = dict(Shadow.objects.filter(pk__in=[one.resource_id for one in rows]).values_list("pk", "name"))
-    shown = tuple(Open(one, names.get(one.resource_id, "") if one.resource_id else "") for one in rows)
+    shown = tuple(Open(one, names.get(one.resource_id or one.pk, "")) for one in rows)
     return Ahead(shown, min(count, MOST_COUNTED), is_more=count > MOST_COUNTED)
 
 

@@ -30,11 +30,11 @@ class ReceivedView(Receiver):
     endpoint = "/Received"
     http_method_names: ClassVar = ["get", "head"]
 
-    def get(self, _request: HttpRequest, uuid: str) -> HttpResponse:
+    def get(self, _request: HttpRequest, uuid: str | None = None) -> HttpResponse:
         """Received, applied or parked, and how it was answered."""
         return self.answering(lambda: self._status(uuid))
 
-    def _status(self, text: str) -> Answer:
+    def _status(self, text: str | None) -> Answer:
         id = path_id(text)  # noqa: A001  SCIM's word
         mine = {"pk": id, "system_id": self.caller.token.system_id}
         received = Received.objects.defer("sealed").filter(**mine).first()

@@ -39,6 +39,6 @@ urlpatterns = [
         r"^ResourceTypes(?:/(?P<uuid>[^/]+))?/?$", discovery_views.ResourceTypesView.as_view(), name="resource-types"
     ),
     re_path(r"^Schemas(?:/(?P<uuid>[^/]+))?/?$", discovery_views.SchemasView.as_view(), name="schemas"),
-    re_path(r"^Received/(?P<uuid>[^/]+)/?$", received_views.ReceivedView.as_view(), name="received"),
+    re_path(r"^Received(?:/(?P<uuid>[^/]+))?/?$", received_views.ReceivedView.as_view(), name="received"),
     re_path(r"", views.NowhereView.as_view(), name="nowhere"),
 ]

@@ -212,3 +212,11 @@ def test_the_finding_leads_to_where_something_can_be_done(security: Client, idp:
     page = security.get(f"/t/acme/admin/findings/{found.pk}/")
     assert f'href="{PAGE}?system={idp.system.pk}"' in page.content.decode()
     assert "it is applied, or somebody gives it up" in text_of(page)
+
+
+def test_an_exchange_that_was_acknowledged_first_says_so(security: Client, idp: Idp) -> None:
+    one = later(idp, f"/Users/{idp.user('ada')}")
+    made = idp.last()
+    tasks.apply_received()
+    assert "acknowledged then, ended" in text_of(security.get(f"{PAGE}{one.pk}/"))
+    assert "acknowledged then" not in text_of(security.get(f"{PAGE}{made.pk}/"))
