@@ -40,6 +40,10 @@ from provisioning.models import (
     Plan,
     PlannedChange,
     Readback,
+    Rebuild,
+    Rebuilt,
+    RebuiltMember,
+    Replay,
     Run,
     Shadow,
     Snapshot,
@@ -238,6 +242,25 @@ def exchange(**values: Any) -> Exchange:
     return Exchange.objects.create(**_of_system(given, values))
 
 
+def replay(**values: Any) -> Replay:
+    one = uuid7()
+    given = {"kind": "parked", "first_id": one, "last_id": one, "total": 1, "asked_by": "l.chen", "reason": "INC-7"}
+    return Replay.objects.create(**(_own({"made_at": NOW}) | given | values))
+
+
+def rebuild(**values: Any) -> Rebuild:
+    return Rebuild.objects.create(**(_own({"emptied_at": NOW}) | values))
+
+
+def rebuilt(**values: Any) -> Rebuilt:
+    given = {"resource_id": uuid7(), "resource_type": "User", "exchange_id": uuid7(), "said_at": NOW}
+    return Rebuilt.objects.create(**_of_system(given, values))
+
+
+def rebuilt_member(**values: Any) -> RebuiltMember:
+    return RebuiltMember.objects.create(**(_own({"group_ref": uuid7(), "member_ref": uuid7()}) | values))
+
+
 def exchange_key(**values: Any) -> ExchangeKey:
     given = {"key": _name("key"), "exchange_id": uuid7(), "request_digest": "d"}
     return ExchangeKey.objects.create(**_of_system(given, values))
@@ -354,6 +377,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "Ownership": ownership, "Hold": hold, "PolicyException": exception, "Permit": permit, "Finding": finding,
     "FieldAuthority": authority, "Connection": connection_of, "SystemToken": token, "Exchange": exchange,
     "ExchangeKey": exchange_key, "Shadow": shadow, "Run": run, "Snapshot": snapshot, "SnapshotProof": proof,
-    "Plan": plan, "PlannedChange": change, "Readback": readback, "Approval": approval, "Answer": answer,
+    "Plan": plan, "PlannedChange": change, "Readback": readback, "Replay": replay, "Rebuild": rebuild,
+    "Rebuilt": rebuilt, "RebuiltMember": rebuilt_member, "Approval": approval, "Answer": answer,
     "Campaign": campaign, "Review": review, "ReviewDecision": decision, "Notice": notice,
 }  # fmt: skip

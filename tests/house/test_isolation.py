@@ -49,6 +49,9 @@ PLAIN_REFERENCES: dict[str, str] = {}
 MAY_DELETE = {
     "django_session",
     "provisioning_readrecord",
+    "provisioning_rebuild",
+    "provisioning_rebuilt",
+    "provisioning_rebuiltmember",
     "provisioning_shadowcount",
     "provisioning_refusedtoken",
     "provisioning_stagedmember",
