@@ -108,11 +108,11 @@ def _step(*, until: datetime) -> bool:
 
 def _emptied() -> int:
     """How many rows were taken away."""
-    gone = 0
-    for model in (RebuiltMember, Rebuilt):
-        some = model.objects.order_by("id").values("pk")[:EMPTIED]
-        gone += model.objects.filter(pk__in=some).delete()[0]
-    return gone
+    members = RebuiltMember.objects.order_by("id").values_list("pk", flat=True)[:EMPTIED]
+    resources = Rebuilt.objects.order_by("id").values_list("pk", flat=True)[:EMPTIED]
+    gone, _of_each = RebuiltMember.objects.filter(pk__in=members).delete()
+    also, _of_each = Rebuilt.objects.filter(pk__in=resources).delete()
+    return gone + also
 
 
 def _after(position: UUID | None, *, until: datetime) -> QuerySet[Exchange]:

@@ -6,6 +6,7 @@ Set-based: two passes over the tenant's resources and members, whatever their nu
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
@@ -91,7 +92,7 @@ _NAMED = f"{_JUDGED} {_OTHERS}"
 
 def compared(*, until: datetime) -> Compared:
     """The comparison, for a ledger that is folded until then. Two queries; one where nothing differs."""
-    values = {
+    values: dict[str, Any] = {
         "since": uuid7_floor(int(until.timestamp() * 1000)),
         "tomorrow": uuid7_of_tomorrow(),
         "not_these": [EQUAL, *LEFT_OUT],

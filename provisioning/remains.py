@@ -154,9 +154,9 @@ def requesters(exchange: Exchange, *, at: datetime) -> frozenset[UUID]:
     asked = systems.requesters(system=exchange.system, at=at) | systems.requesters(
         system=exchange.system, at=exchange.at
     )
-    first = Plan.objects.filter(pk=exchange.plan_id).values_list("requesters", flat=True).first()
+    first = Plan.objects.filter(pk=exchange.plan_id).first() if exchange.plan_id is not None else None
     who = current().identity_id
-    return frozenset({*asked, *(first or ()), *([who] if who is not None else [])})
+    return frozenset({*asked, *(first.requesters if first else ()), *([who] if who is not None else [])})
 
 
 def made_since(exchange: Exchange, change: Change) -> By | None:
@@ -225,20 +225,21 @@ def of_members(exchange: Exchange, shadow: Shadow, steps: Sequence[MemberStep], 
     live = memberships.of_system(group=group, system=system)
     if net.stays is None:
         live = live.filter(origin_ref__in=net.leaves | net.joins)
-    inside = dict(live.values_list("origin_ref", "since"))
+    inside = {ref: began for ref, began in live.values_list("origin_ref", "since") if ref is not None}
     leaving = net.leaves if net.stays is None else inside.keys() - net.stays
     joining = net.joins - inside.keys()
-    gone_since = set(
-        Membership.objects.filter(
-            group=group, system=system, origin=Origin.SYSTEM, origin_ref__in=joining, ended_at__gt=exchange.at
-        ).values_list("origin_ref", flat=True)
-    )
-    since = {ref for ref in leaving if ref in inside and inside[ref] > exchange.at} | gone_since
+    ended = Membership.objects.filter(
+        group=group, system=system, origin=Origin.SYSTEM, origin_ref__in=joining, ended_at__gt=exchange.at
+    ).values_list("origin_ref", flat=True)
+    since = {ref for ref in leaving if ref in inside and inside[ref] > exchange.at}
+    since |= {ref for ref in ended if ref is not None}
     newest, kept = _Newest.of(later), dict[By, int]()
     for ref in [*leaving, *joining]:
         by = newest.about(ref) or (By(exchange=None, who=_("a decision since")) if ref in since else None)
-        if by is not None:
-            since.add(ref)
+        if by is None:
+            continue
+        since.add(ref)
+        if ref in joining or ref in inside:  # who is out already is as the older word says, too
             kept[by] = kept.get(by, 0) + 1
     leaves = tuple(sorted(ref for ref in leaving if ref not in since))
     wanted = sorted(ref for ref in joining if ref not in since)

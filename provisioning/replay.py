@@ -232,8 +232,8 @@ class _Replay:
 
     def gone(self) -> Judged:
         """Its resource is no more: the newer word is what ended it."""
-        shadow = Shadow.objects.filter(pk=self.exchange.resource_id, system=self.exchange.system).first()
-        if shadow is None:
+        shadow = _shadow(self.exchange.resource_id)
+        if shadow is None or shadow.system_id != self.exchange.system_id:
             raise InTheWay(_("its resource was never made"))
         if self.exchange.method == "DELETE":
             return Judged(outcome=Outcome.SAME, intent=self.intent, shadow=shadow)

@@ -64,7 +64,7 @@ class Range:
     def exchanges(self) -> QuerySet[Exchange]:
         """The exchanges, the oldest first."""
         found = Exchange.objects.select_related("system").order_by("id")
-        if self.kind == ReplayKind.EXCHANGE:
+        if self.exchange_id is not None:
             return found.filter(pk=self.exchange_id)
         found = found.filter(replays__isnull=True, outcome__in=REPLAYED).exclude(intent=Intent.BULK)
         if self.kind == ReplayKind.PARKED:

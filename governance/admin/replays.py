@@ -48,7 +48,8 @@ def _bounds(request: PageRequest) -> dict[str, UUID]:
 
 def asked_range(request: PageRequest) -> Range | None:
     """What the filter of the ledger would replay: a resource, what is parked, or a range of one system."""
-    system = System.objects.filter(pk=asked_id(request, "system")).first() if asked_id(request, "system") else None
+    named = asked_id(request, "system")
+    system = System.objects.filter(pk=named).first() if named is not None else None
     resource, bounds = asked_id(request, "resource_id"), _bounds(request)
     if resource is not None:
         return Range(kind=ReplayKind.RESOURCE, resource_id=resource, system=system, **bounds)

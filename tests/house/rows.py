@@ -44,7 +44,11 @@ from provisioning.models import (
     Plan,
     PlannedChange,
     Readback,
+    Rebuild,
+    Rebuilt,
+    RebuiltMember,
     Received,
+    Replay,
     Run,
     Shadow,
     Snapshot,
@@ -261,6 +265,25 @@ def feed_event(**values: Any) -> FeedEvent:
     return FeedEvent.objects.create(**_own(given | values))
 
 
+def replay(**values: Any) -> Replay:
+    one = uuid7()
+    given = {"kind": "parked", "first_id": one, "last_id": one, "total": 1, "asked_by": "l.chen", "reason": "INC-7"}
+    return Replay.objects.create(**(_own({"made_at": NOW}) | given | values))
+
+
+def rebuild(**values: Any) -> Rebuild:
+    return Rebuild.objects.create(**(_own({"emptied_at": NOW}) | values))
+
+
+def rebuilt(**values: Any) -> Rebuilt:
+    given = {"resource_id": uuid7(), "resource_type": "User", "exchange_id": uuid7(), "said_at": NOW}
+    return Rebuilt.objects.create(**_of_system(given, values))
+
+
+def rebuilt_member(**values: Any) -> RebuiltMember:
+    return RebuiltMember.objects.create(**(_own({"group_ref": uuid7(), "member_ref": uuid7()}) | values))
+
+
 def exchange_key(**values: Any) -> ExchangeKey:
     given = {"key": _name("key"), "exchange_id": uuid7(), "request_digest": "d"}
     return ExchangeKey.objects.create(**_of_system(given, values))
@@ -384,6 +407,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "FieldAuthority": authority, "Connection": connection_of, "SystemToken": token, "Exchange": exchange,
     "ExchangeKey": exchange_key, "BodyKey": body_key, "Cursor": cursor, "Listening": listening, "FeedEvent": feed_event,
      "Shadow": shadow, "Run": run, "Snapshot": snapshot, "SnapshotProof": proof,
-    "Plan": plan, "PlannedChange": change, "Readback": readback, "Received": received, "Approval": approval, "Answer": answer,
+    "Plan": plan, "PlannedChange": change, "Readback": readback, "Received": received, "Replay": replay, "Rebuild": rebuild,
+    "Rebuilt": rebuilt, "RebuiltMember": rebuilt_member, "Approval": approval, "Answer": answer,
     "Campaign": campaign, "Review": review, "ReviewDecision": decision, "Notice": notice,
 }  # fmt: skip
