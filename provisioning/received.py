@@ -355,7 +355,9 @@ def late_key(system: UUID) -> str:
 
 def watch_waiting(*, at: datetime) -> int:
     """Open a finding for each system of which something waits too long; close those of the others. How many are open."""
-    waiting = Received.objects.filter(state=ReceivedState.WAITING, received_at__lte=at - LATE_AFTER)
+    # What stands behind a parked one waits for a person, and that one has a finding of its own.
+    blocked = Exists(_before().filter(state=ReceivedState.PARKED))
+    waiting = Received.objects.filter(~blocked, state=ReceivedState.WAITING, received_at__lte=at - LATE_AFTER)
     since = dict(waiting.order_by().values_list("system_id").annotate(Min("received_at")))
     systems = System.objects.in_bulk(list(since))
     wrongs = [

@@ -18,7 +18,11 @@ DECLARE
 BEGIN
   FOR one IN SELECT id FROM accounts_tenant LOOP
     PERFORM set_config('rollcall.tenant', one::text, true);
-    SELECT min(received_at) INTO of_one FROM provisioning_received WHERE tenant_id = one AND state = 'waiting';
+    -- What stands behind a parked one waits for a person, and has a finding of its own.
+    SELECT min(r.received_at) INTO of_one FROM provisioning_received r
+      WHERE r.tenant_id = one AND r.state = 'waiting' AND NOT EXISTS (
+        SELECT FROM provisioning_received p WHERE p.tenant_id = one AND p.system_id = r.system_id
+          AND p.lane = r.lane AND p.state = 'parked');
     oldest := least(oldest, of_one);
   END LOOP;
   PERFORM set_config('rollcall.tenant', coalesce(before, ''), true);

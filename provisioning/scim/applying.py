@@ -170,9 +170,10 @@ class _Application:
             item = queue.locked(begun=self.begun)
             if item is None:
                 return
+            at = self.clock()
             here(BEFORE_EFFECT)
             try:
-                answer = self._effect(item)
+                answer = self._effect(item, at=at)
                 with connection.cursor() as cursor:
                     # As for a request: without this they would break the commit, after "applied".
                     cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET CONSTRAINTS ALL DEFERRED")
@@ -184,11 +185,11 @@ class _Application:
                     raise
                 raise found from error
             recording.insert(self.attempt, answer, milliseconds=self._milliseconds())
-            queue.done(received=item, at=self.clock())
+            queue.done(received=item, at=at)
             here(AFTER_EFFECT)
         here(AFTER_COMMIT)
 
-    def _effect(self, item: Received) -> Answer:
+    def _effect(self, item: Received, *, at: datetime) -> Answer:
         attempt, kind = self.attempt, self.kind
         if self.caller.system.ended_at is not None:
             raise forbidden("This connection has ended.")
@@ -204,7 +205,7 @@ class _Application:
             queue.overtake(
                 system=item.system_id, lane=item.lane, by=attempt.id, wholly=how == lanes.Reduction.WHOLE, before=item
             )
-        asked = self._asked(item)
+        asked = self._asked(item, at=at)
         if is_heard and (known := observing.found(asked, body)) and observing.is_stale(known, heard=item.pk):
             attempt.about(known)
             raise _Superseded
@@ -221,11 +222,11 @@ class _Application:
         self.attempt.request = kept_resource(sent.body, self.kind)
         return sent.noted(_EFFECTS[sent.method](sent.asked, sent.body))
 
-    def _asked(self, item: Received) -> Asked:
+    def _asked(self, item: Received, *, at: datetime) -> Asked:
         return Asked(
-            sender=effects.sender(self.caller, exchange_id=item.pk, at=self.clock()),
+            sender=effects.sender(self.caller, exchange_id=item.pk, at=at),
             resource_type=self.kind,
-            at=self.clock(),
+            at=at,
             base=item.base,
             projection=read_projection({}, self.kind),
             id=item.resource_id,

@@ -97,7 +97,8 @@ def test_readyz_warns_of_what_was_acknowledged_and_waits_in_any_tenant(
     assert client.get("/readyz").json()["warnings"] == {}
     with scope(tenant=make_tenant("four").pk, cause=a_cause()):
         rows.received(received_at=now - dt.timedelta(minutes=7))
-        rows.received(received_at=now - dt.timedelta(days=1), state="parked", error="x")
+        stuck = rows.received(received_at=now - dt.timedelta(days=1), state="parked", error="x")
+        rows.received(received_at=now - dt.timedelta(hours=1), system=stuck.system, lane=stuck.lane)
     answer = client.get("/readyz")
     assert (answer.status_code, answer.json()["ready"]) == (200, True)
     assert answer.json()["warnings"] == {

@@ -276,12 +276,15 @@ def test_what_waits_too_long_is_one_finding_for_its_system_until_nothing_does(sy
     sent(system, "b")
     late = at + queue.LATE_AFTER + MINUTE
     assert (queue.watch_waiting(at=at), queue.watch_waiting(at=late), queue.watch_waiting(at=late)) == (0, 1, 1)
-    found = Finding.objects.get(kind="not_applied")
+    found = Finding.objects.get()
     assert (found.dedupe_key, found.state) == (f"received_late:{system.pk}", "open")
     assert f"waits since {one.received_at:%Y-%m-%d %H:%M} UTC" in found.title
-    for received in Received.objects.all():
-        queue.done(received=received, at=late)
-    assert queue.watch_waiting(at=late) == 0
+    # Behind one that is parked it waits for a person, which is another finding.
+    queue.done(received=Received.objects.get(lane="b"), at=late)
+    sent(system, "a")
+    queue.park(received=Received.objects.get(pk=one.pk), error="broken", at=late)
+    later = late + queue.LATE_AFTER + MINUTE
+    assert queue.watch_waiting(at=later) == 0
     found.refresh_from_db()
     assert (found.state, found.resolution) == ("resolved", "nothing waits that long")
 
