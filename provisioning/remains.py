@@ -50,7 +50,8 @@ class Kept:
 class Remains:
     """The document with what is left of the request, the names of what it changes, and what is kept.
 
-    `says_active`: its word about `active` is left too. `decides_status`: so is what an attribute means for the status.
+    `says_active`: its word about `active` is left too, and would change something. `decides_status`: so is, and would,
+    what an attribute means for the status.
     """
 
     document: Mapping[str, Any]
@@ -89,23 +90,25 @@ def of_account(
     active = change.active if is_stated else None
     word = authority.status(active=active, document=left.document, rules=authority.rules_for(exchange.system))
     rules = _otherwise(exchange, word, active=active, document=left.document)
-    differs = _differs(shadow, word)
+    differs = _differs(exchange, shadow, word)
     by = speaks(later, ACTIVE) if is_stated else None
     if by is None and differs:
         by = decided.off if word.active else decided.returned
     names = left.names | ({ACTIVE} if differs and by is None else frozenset())
     kept = left.kept + ((Kept(name=ACTIVE, by=by),) if differs and by is not None else ())
     return Remains(
-        document=left.document, names=names, kept=kept, says_active=is_stated and by is None,
-        decides_status=by is None, rules=rules,
+        document=left.document, names=names, kept=kept, says_active=is_stated and differs and by is None,
+        decides_status=differs and by is None, rules=rules,
     )  # fmt: skip
 
 
-def _differs(shadow: Shadow, word: StatusWord) -> bool:
+def _differs(exchange: Exchange, shadow: Shadow, word: StatusWord) -> bool:
     """Whether the word about the status is another than what is so."""
     if word.active is None or shadow.account is None:
         return False
-    is_so = shadow.account.state == AccountState.ACTIVE if word.active else shadow.account.state in _OFF
+    # What is made inactive is pending, and so is as it was asked for.
+    off = _OFF | {AccountState.PENDING} if exchange.method == "POST" else _OFF
+    is_so = shadow.account.state == AccountState.ACTIVE if word.active else shadow.account.state in off
     return not is_so or word.active != shadow.wants_active
 
 

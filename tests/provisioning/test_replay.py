@@ -296,3 +296,17 @@ def test_what_a_door_refuses_is_parked_and_leaves_nothing(idp):
         "members: the removal names a resource that this connection never had.",
     )
     assert idp.members(group) == {user}
+
+
+def test_who_never_began_is_not_begun_by_a_replay_and_stays_as_they_were_made(idp):
+    user = idp.user(active=False)
+    made = idp.last()
+    enable = parked(idp, "PATCH", f"/Users/{user}", a_patch(active(True)), intent="enable")
+    assert idp.shadow(user).account.state == "pending"
+    _again, judged = apply(idp, made)
+    assert (judged.outcome, idp.shadow(user).account.state) == ("same", "pending")
+    _held, judged = apply(idp, enable)
+    assert (judged.outcome, judged.held_by, judged.plan) == ("held", ("approval",), None)
+    assert (idp.shadow(user).account.state, idp.shadow(user).wants_active) == ("pending", True)
+    idp.patch(f"/Users/{user}", active(True))
+    assert idp.shadow(user).account.state == "active"
