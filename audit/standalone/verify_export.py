@@ -267,6 +267,8 @@ class Verifier:
             self.fault(f"{table} {key}", f"added later ({self.name})")
         elif leaf(table, self.shape[table], row) != sealed:
             self.fault(f"{table} {key}", f"changed ({self.name})")
+        elif set(row["cells"]) - set(self.shape[table]["open"]) - set(self.shape[table]["personal"]):
+            self.fault(f"{table} {key}", f"shows columns that were not sealed ({self.name})")
 
     def close(self) -> None:
         """The rows of a seal are through: what is left is missing."""
