@@ -13,7 +13,7 @@ import pytest
 from django.db import IntegrityError, connection, connections, transaction
 
 from audit import sealing, witness
-from audit.leaves import Shape, entries
+from audit.leaves import Shape, entries, sealed_models
 from audit.models import Cause, JournalEntry, Seal, Witnessed
 from audit.scope import scope
 from tests.conftest import AT, a_cause, as_owner
@@ -186,6 +186,13 @@ def test_the_database_takes_no_second_seal_of_a_number_and_none_over_nothing(sea
             copy.save(force_insert=True)
 
 
+def test_the_database_notes_once_that_the_witness_has_a_seal(sealed):
+    sealed.seal()
+    sealed.tell_witness()
+    with scope(tenant=sealed.tenant.pk), pytest.raises(IntegrityError, match="audit_witnessed_number_once"):
+        Witnessed.objects.create(tenant_id=sealed.tenant.pk, number=1, at=AT)
+
+
 # ── the witness ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -326,8 +333,6 @@ def test_a_seal_has_no_cause_of_its_own_that_would_want_to_be_sealed(sealed):
 def test_a_seal_asks_the_database_as_often_for_three_causes_as_for_one(sealed, count, django_assert_num_queries):
     sealed.seal()
     write(sealed.tenant, count)
-    from audit.leaves import sealed_models  # noqa: PLC0415  one number of queries a table
-
     # The lock, the last seal, the horizon, the first and the last cause; a query a table; the seal.
     with scope(tenant=sealed.tenant.pk), django_assert_num_queries(6 + len(sealed_models())):
         assert sealing.seal(tenant=sealed.tenant.pk, key=sealed.key, at=AT) is not None

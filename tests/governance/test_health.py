@@ -8,7 +8,10 @@ import pytest
 from django.db import OperationalError, connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from audit import sealing
+from audit.scope import scope
 from governance.api import health
+from tests.conftest import a_cause, as_owner
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -75,6 +78,21 @@ def test_readyz_warns_of_months_that_run_out_and_stays_ready(client: Client, db:
     assert answer.json()["warnings"] == {
         "months": "months ahead run out (audit_journalentry has 0):"
         " do scheduler and worker run? audit.tasks.make_months makes them"
+    }
+
+
+def test_readyz_warns_of_what_waits_too_long_for_its_seal_and_stays_ready(client: Client, db: None) -> None:
+    with scope(cause=a_cause()) as cause:
+        since = cause.at - 2 * sealing.PATIENCE
+    with as_owner(), connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE audit_cause DISABLE TRIGGER USER")
+        cursor.execute("UPDATE audit_cause SET at = %s", [since])
+    answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["ready"] is True
+    assert answer.json()["warnings"] == {
+        "seals": f"not sealed since {since:%Y-%m-%d %H:%M} UTC: do scheduler and worker run, and has the worker a key"
+        " (ROLLCALL_SEAL_KEY_FILE)?"
     }
 
 
