@@ -6,6 +6,7 @@ from typing import Any
 from django.apps import AppConfig, apps
 from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import FieldDoesNotExist
+from django.db import models
 
 from audit.guards import is_history, tenant_field
 from audit.leaves import CantSeal, layout_of, sealed_models
@@ -51,7 +52,7 @@ def _is_silent_about_people(model: type[Any]) -> bool:
     return (tracked(model) or model in sealed_models()) and not hasattr(model, "personal")
 
 
-def _cant_seal(model: type[Any]) -> Iterator[CheckMessage]:
+def _cant_seal(model: type[models.Model]) -> Iterator[CheckMessage]:
     try:
         layout_of(model)
     except (CantSeal, FieldDoesNotExist) as error:

@@ -15,7 +15,7 @@ from django.db import connections
 from audit import sealing
 from audit.chain import Link, Run, links, runs
 from audit.guards import tenant_field
-from audit.leaves import key_text, sealed_models, strays, texts
+from audit.leaves import key_text, reach_of, sealed_models, strays, texts
 from audit.models import Cause
 
 if TYPE_CHECKING:
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from uuid import UUID
 
     from django.db import models
+
+    from audit.leaves import Reach
 
 VERSION = 1
 _ROWS = 1_000
@@ -34,7 +36,8 @@ def lines(*, tenant: UUID | None, at: datetime) -> Iterator[str]:
     yield _line({"rollcall": "sealed", "version": VERSION, "tenant": str(tenant) if tenant else None, "at": str(at)})
     seals = rows = 0
     for run in runs(links(tenant)):
-        found = heapq.merge(*(_rows_of(model, run) for model in sealed_models()))
+        reach = reach_of(run.batch)
+        found = heapq.merge(*(_rows_of(model, run, reach) for model in sealed_models()))
         waiting = next(found, None)
         for place, link in enumerate(run.links, 1):
             yield _seal(link)
@@ -79,12 +82,12 @@ def _seal(link: Link) -> str:
     )
 
 
-def _rows_of(model: type[models.Model], run: Run) -> Iterator[tuple[int, str, bytes, str]]:
+def _rows_of(model: type[models.Model], run: Run, reach: Reach) -> Iterator[tuple[int, str, bytes, str]]:
     """Place, table, key and line of each row of a table."""
     layout = run.layout(model._meta.db_table)
-    statement, values = texts(model, layout, run.batch)
+    statement, values = texts(model, layout, reach)
     with connections["default"].chunked_cursor() as cursor:
-        cursor.itersize = _ROWS
+        cursor.itersize = _ROWS  # type: ignore[attr-defined]  psycopg's, through Django's
         cursor.execute(statement, values)
         for place, raw, salt, cells in cursor:
             key = bytes(raw)

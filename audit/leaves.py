@@ -1,4 +1,4 @@
-"""What is sealed of a row, computed by the database for many rows at once.
+"""What is sealed of a row, for many rows at once.
 
 The leaf of a row is
 
@@ -17,13 +17,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from django.apps import apps
-from django.contrib.postgres.indexes import BrinIndex
 from django.db import connection, models
 
 from audit.guards import is_history
@@ -42,7 +42,9 @@ _FORMS = {
     "text": "{}::text",
     "instant": """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""",
     "hex": "encode({}, 'hex')",
+    "uuid": "{}::text",
 }
+_MANY, _AT_ONCE = 1_000, 2_000
 # How the beginning of a column's type says in which form it is written. Others have none yet: their text depends on the
 # settings of whoever asks.
 _TYPES = {
@@ -54,7 +56,7 @@ _TYPES = {
     "smallint": "text",
     "text": "text",
     "timestamp with time zone": "instant",
-    "uuid": "text",
+    "uuid": "uuid",
     "varchar": "text",
 }
 
@@ -80,7 +82,7 @@ class Layout:
         names = [self.table, self.key, *(name for name, _ in columns)]
         return (
             self.kind in KEY_SIZES
-            and all(isinstance(name, str) and _NAME.fullmatch(name) for name in names)
+            and all(_NAME.fullmatch(str(name)) for name in names)
             and all(form in _FORMS for _, form in columns)
         )
 
@@ -197,24 +199,24 @@ def personal_columns(model: type[models.Model]) -> set[str]:
 
 def form_of(db_type: str) -> str:
     """In which form a column of this type is written. Raises `CantSeal`."""
-    plain = db_type.removesuffix("[]").partition("(")[0]
-    form = _TYPES.get(plain)
-    if form is None or (db_type.endswith("[]") and form != "text"):
+    is_list = db_type.endswith("[]")
+    form = _TYPES.get(db_type.removesuffix("[]").partition("(")[0])
+    if form is None or (is_list and form not in {"text", "uuid"}):
         raise CantSeal(f"a column of the type {db_type} has no fixed text: give it a form in audit.leaves")
-    return form
+    return "text" if is_list else form
 
 
 @cache
 def layout_of(model: type[models.Model]) -> Layout:
     """The layout of a table as it is today."""
     personal = personal_columns(model)
-    fields = sorted((f for f in model._meta.local_concrete_fields if f.column != "salt"), key=lambda f: f.column)
-    forms = [(str(f.column), form_of(str(f.db_type(connection)))) for f in fields]
+    fields = [f for f in model._meta.local_concrete_fields if f.column != "salt"]
+    forms = sorted((str(f.column), form_of(str(f.db_type(connection)))) for f in fields)
     key = model._meta.pk
     kind = "uuid" if isinstance(key, models.UUIDField) else "bigint"
     return Layout(
         table=model._meta.db_table,
-        key=key.column,
+        key=str(key.column),
         kind=kind,
         open=tuple(one for one in forms if one[0] not in personal),
         personal=tuple(one for one in forms if one[0] in personal),
@@ -226,27 +228,63 @@ def layouts() -> dict[str, Layout]:
     return {model._meta.db_table: layout_of(model) for model in sealed_models()}
 
 
-def _cell(name: str, value: str) -> str:
-    return f"'{name}:' || octet_length({value}) || ':' || {value} || chr(10)"
+def _cell(name: str, value: str, form: str) -> str:
+    """`name:bytes:text`, or nothing. The length of a uuid is known: half of all columns are some."""
+    return f"'{name}:36:' || {value}" if form == "uuid" else f"'{name}:' || octet_length({value}) || ':' || {value}"
 
 
-def _joined(model: type[models.Model]) -> tuple[str, str]:
-    """How rows of a table are found from the causes `c`: further CTEs, and what joins `r` to it."""
-    if model is Cause:
-        return "", "JOIN c ON c.id = r.id"
-    if model is JournalSubject:
-        entries_of = ", e AS MATERIALIZED (SELECT j.id, c.place FROM audit_journalentry j JOIN c ON c.id = j.cause_id)"
-        # There is no min() of a uuid before PostgreSQL 18.
-        between = (
-            "r.entry_id >= (SELECT id FROM e ORDER BY id LIMIT 1)"
-            " AND r.entry_id <= (SELECT id FROM e ORDER BY id DESC LIMIT 1)"
+@dataclass(frozen=True)
+class Reach:
+    """Between which causes, and between which entries of the journal, the rows of a batch lie.
+
+    As plain values in a statement they show the planner how little of a large table it is.
+    """
+
+    batch: Batch
+    causes: tuple[int, int]
+    entries: tuple[UUID, UUID]
+
+    @property
+    def is_wide(self) -> bool:
+        """Whether there may be many rows."""
+        return self.causes[1] - self.causes[0] > _MANY
+
+    def joined(self, model: type[models.Model]) -> tuple[str, str]:
+        """How rows of a table are found from the causes `c`: further CTEs, and what joins `r` to it."""
+        if model is Cause:
+            return "", "JOIN c ON c.id = r.id"
+        if model is JournalSubject:
+            between = f"r.entry_id BETWEEN '{self.entries[0]}' AND '{self.entries[1]}'"
+            return f", {self.of_journal}", f"JOIN e AS c ON c.id = r.entry_id AND {between}"
+        return "", f"JOIN c ON c.id = r.cause_id AND r.cause_id BETWEEN {self.causes[0]} AND {self.causes[1]}"
+
+    @property
+    def of_journal(self) -> str:
+        """The CTE `e` of the journal's entries."""
+        within = f"j.cause_id BETWEEN {self.causes[0]} AND {self.causes[1]}"
+        return (
+            "e AS MATERIALIZED (SELECT j.id, c.place FROM audit_journalentry j"  # noqa: S608  numbers
+            f" JOIN c ON c.id = j.cause_id AND {within})"
         )
-        return entries_of, f"JOIN e AS c ON c.id = r.entry_id AND {between}"
-    within = ""
-    if any(isinstance(index, BrinIndex) for index in model._meta.indexes):
-        # Its index knows ranges alone.
-        within = " AND r.cause_id >= (SELECT min(id) FROM c) AND r.cause_id <= (SELECT max(id) FROM c)"
-    return "", f"JOIN c ON c.id = r.cause_id{within}"
+
+
+def reach_of(batch: Batch) -> Reach:
+    """Ask for it. For the rest of the transaction there is memory for a batch, and no compiler for what runs once."""
+    with_, values = batch.causes
+    none = UUID(int=0)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
+        span = "coalesce(min(id), 0), coalesce(max(id), 0)"
+        cursor.execute(f"WITH {with_} SELECT {span} FROM c", values)  # noqa: S608  two words of ours
+        reach = Reach(batch, cursor.fetchone(), (none, none))
+        # There is no min() of a uuid before PostgreSQL 18.
+        cursor.execute(
+            f"WITH {with_}, {reach.of_journal} SELECT (SELECT id FROM e ORDER BY id LIMIT 1),"  # noqa: S608  the same
+            " (SELECT id FROM e ORDER BY id DESC LIMIT 1)",
+            values,
+        )
+        first, last = cursor.fetchone()
+    return replace(reach, entries=(first or none, last or none))
 
 
 def _texts(layout: Layout) -> tuple[str, list[str], list[str]]:
@@ -257,15 +295,15 @@ def _texts(layout: Layout) -> tuple[str, list[str], list[str]]:
             alias = f"x{len(listed)}"
             quoted = connection.ops.quote_name(name)
             listed.append(f"{_FORMS[form].format(f'r.{quoted}')} AS {alias}")
-            cells[kind].append(_cell(name, alias))
+            cells[kind].append(_cell(name, alias, form))
     return ", ".join(listed), *cells
 
 
-def _source(model: type[models.Model], batch: Batch, listed: str) -> tuple[str, str, list[Any]]:
+def _source(model: type[models.Model], reach: Reach, listed: str) -> tuple[str, str, list[Any]]:
     """The statement's CTEs, the rows with their texts, and the values."""
-    causes, values = batch.causes
-    more, join = _joined(model)
-    key = connection.ops.quote_name(model._meta.pk.column)
+    causes, values = reach.batch.causes
+    more, join = reach.joined(model)
+    key = connection.ops.quote_name(str(model._meta.pk.column))
     # OFFSET 0: each text is written once, however often it is named outside.
     rows = (
         f"(SELECT r.{key} AS k, c.place, r.salt::text AS s, {listed}"  # noqa: S608  sound names (`Layout.is_sound`)
@@ -274,27 +312,37 @@ def _source(model: type[models.Model], batch: Batch, listed: str) -> tuple[str, 
     return f"WITH {causes}{more}", rows, values
 
 
-def digests(model: type[models.Model], layout: Layout, batch: Batch) -> dict[int, bytes]:
-    """Keys and leaves of a table's rows, for each place of the batch that has any."""
+def digests(model: type[models.Model], layout: Layout, reach: Reach) -> dict[int, bytes]:
+    """Keys and leaves of a table's rows in the order of the keys, for each place of the batch that has any.
+
+    The database writes the texts and the digests are made here, while it writes the next: PostgreSQL's own sha256 is many
+    times slower where it was built without OpenSSL, and nothing but leaves is held in memory.
+    """
     listed, open_cells, personal_cells = _texts(layout)
-    head = f"'{layout.table}' || chr(10)"
-    personal = f"sha256(convert_to(concat({', '.join(['s', *personal_cells])}), 'UTF8'))"
-    leaf = f"sha256('\\x00'::bytea || convert_to(concat({', '.join([head, *open_cells])}), 'UTF8') || {personal})"
-    with_, rows, values = _source(model, batch, listed)
-    statement = (
-        f"{with_} SELECT place, string_agg(key || leaf, ''::bytea ORDER BY key) FROM ("  # noqa: S608  sound names
-        f"SELECT place, {_SEND[layout.kind]}(k) AS key, {leaf} AS leaf FROM {rows}) y GROUP BY place"
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(statement, values)
-        return {place: bytes(found) for place, found in cursor.fetchall()}
+    with_, rows, values = _source(model, reach, listed)
+    columns = f"{_SEND[layout.kind]}(k), s, {_lines(open_cells)}, {_lines(personal_cells)}"
+    head = b"\x00" + layout.table.encode() + b"\n"
+    found: dict[int, list[bytes]] = {}
+    # Many rows are read piece by piece; for a few that would be three round trips instead of one.
+    with connection.chunked_cursor() if reach.is_wide else connection.cursor() as cursor:
+        cursor.itersize = _AT_ONCE  # type: ignore[attr-defined]  psycopg's, through Django's
+        cursor.execute(f"{with_} SELECT place, {columns} FROM {rows}", values)  # noqa: S608  sound names
+        for place, key, salt, seen, hidden in cursor:
+            personal = sha256(f"{salt or ''}{hidden}{hidden and chr(10)}".encode()).digest()
+            found.setdefault(place, []).append(key + sha256(head + f"{seen}\n".encode() + personal).digest())
+    return {place: b"".join(sorted(one)) for place, one in found.items()}
 
 
-def texts(model: type[models.Model], layout: Layout, batch: Batch) -> tuple[str, Sequence[Any]]:
+def _lines(cells: list[str]) -> str:
+    """The cells that have a value, with a newline between them."""
+    return f"concat_ws(chr(10), {', '.join(cells)})" if cells else "''::text"
+
+
+def texts(model: type[models.Model], layout: Layout, reach: Reach) -> tuple[str, Sequence[Any]]:
     """The statement that lists place, key, salt and texts (as JSON) of a table's rows, in the order of the leaves."""
     listed, _, _ = _texts(layout)
     pairs = ", ".join(f"'{name}', x{place}" for place, (name, _) in enumerate((*layout.open, *layout.personal)))
-    with_, rows, values = _source(model, batch, listed)
+    with_, rows, values = _source(model, reach, listed)
     statement = (
         f"{with_} SELECT place, {_SEND[layout.kind]}(k), s, json_strip_nulls(json_build_object({pairs}))::text"  # noqa: S608  sound names
         f" FROM {rows} ORDER BY 1, 2"
@@ -304,7 +352,7 @@ def texts(model: type[models.Model], layout: Layout, batch: Batch) -> tuple[str,
 
 def strays(model: type[models.Model]) -> list[str]:
     """Keys of rows that name no cause that there is: no verb can have written them. At most 1,000."""
-    key = connection.ops.quote_name(model._meta.pk.column)
+    key = connection.ops.quote_name(str(model._meta.pk.column))
     table = connection.ops.quote_name(model._meta.db_table)
     target, column = (JournalEntry, "entry_id") if model is JournalSubject else (Cause, "cause_id")
     with connection.cursor() as cursor:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connection
 
 from audit import merkle, witness
-from audit.leaves import NEVER, Batch, Shape, digests, entries, layout_of, sealed_models
+from audit.leaves import NEVER, Batch, Shape, digests, entries, layout_of, reach_of, sealed_models
 from audit.models import Cause, Seal, Witnessed
 
 if TYPE_CHECKING:
@@ -122,9 +122,10 @@ def _pending(tenant: UUID | None, stretch: Stretch) -> QuerySet[Cause]:
 def _make(batch: Batch, *, last: Seal | None, key: SigningKey, at: datetime) -> Seal:
     shape, parts = Shape(), []
     last_id = last.last_id if last else 0
+    reach = reach_of(batch)
     for model in sealed_models():
         layout = layout_of(model)
-        part = digests(model, layout, batch).get(1)
+        part = digests(model, layout, reach).get(1)
         if part is None:
             continue
         found = list(entries(part, layout.kind))

@@ -16,7 +16,7 @@ from django.db import connection
 from audit import sealing
 from audit.chain import Link, Run, links, runs
 from audit.guards import tenant_field
-from audit.leaves import Layout, digests, entries, key_text, layouts, sealed_models, strays
+from audit.leaves import Layout, digests, entries, key_text, layouts, reach_of, sealed_models, strays
 from audit.models import Cause, Seal
 
 if TYPE_CHECKING:
@@ -165,6 +165,7 @@ def _check_content(report: Report, name: str, link: Link) -> None:
 def _compare(report: Report, run: Run) -> None:
     readable = [(place, link) for place, link in enumerate(run.links, 1) if link.leaves is not None]
     there = layouts()
+    reach = reach_of(run.batch)
     for table in sorted(set(run.layouts) - set(there)):
         report.add(table, "the table was sealed, and is not known any more")
     for model in sealed_models():
@@ -173,7 +174,7 @@ def _compare(report: Report, run: Run) -> None:
         if gone:
             report.add(layout.table, f"columns that were sealed are gone: {', '.join(sorted(gone))}")
             continue
-        found = digests(model, layout, run.batch)
+        found = digests(model, layout, reach)
         for place, link in readable:
             sealed, now = link.parts.get(layout.table, b""), found.get(place, b"")
             if sealed != now:

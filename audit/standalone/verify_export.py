@@ -320,7 +320,10 @@ def objects(path: str) -> Iterator[dict[str, Any]]:
     try:
         with Path(path).open(encoding="utf-8") as file:
             for raw in file:
-                yield json.loads(raw)
+                body = json.loads(raw)
+                if not isinstance(body, dict):
+                    raise Unreadable(f"a line of {path} is none of ours")
+                yield body
     except (OSError, ValueError) as error:
         raise Unreadable(f"{path} can't be read: {error}") from error
 
@@ -331,7 +334,7 @@ def verify(arguments: argparse.Namespace) -> int:
         verifier = Verifier(Openssl(arguments.key, folder), None)
         lines = objects(arguments.export)
         head = next(lines, {})
-        if not isinstance(head, dict) or head.get("rollcall") != "sealed" or head.get("version") != 1:
+        if head.get("rollcall") != "sealed" or head.get("version") != 1:
             raise Unreadable(f"{arguments.export} is no export of sealed records that this script knows")
         verifier.tenant = head["tenant"]
         read_witness(arguments.witness, verifier.tenant, verifier)
