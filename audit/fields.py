@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
+from django.contrib.postgres.functions import RandomUUID
 from django.db import DEFAULT_DB_ALIAS, connection, models
 from django.db.models import Func
 
@@ -53,6 +54,14 @@ class CurrentTransaction(Func):
     template = "pg_current_xact_id()::text::bigint"
     arity = 0
     output_field: ClassVar[models.Field[Any, Any]] = models.BigIntegerField()
+
+
+def salt() -> models.UUIDField[Any, Any]:
+    """What makes the digest of a row's personal columns tell nothing of them. Drawn by the database, row by row.
+
+    It is blanked together with them when they are erased: who has the digest alone can't try values then.
+    """
+    return models.UUIDField(null=True, db_default=RandomUUID(), editable=False)
 
 
 class TenantForeignKey(_ForeignKey):

@@ -3,10 +3,11 @@
 from functools import cache
 from typing import Any, ClassVar
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-from audit.fields import ClockTimestamp, CurrentTransaction
+from audit.fields import ClockTimestamp, CurrentTransaction, salt
 from audit.keys import uuid7
 
 
@@ -43,6 +44,7 @@ class Cause(models.Model):
 
     rights: ClassVar = Rights.EVIDENCE
     untracked: ClassVar = "it is the evidence; append-only"
+    personal: ClassVar = ("actor", "subject", "reason")
 
     id = models.BigAutoField(primary_key=True)
     tenant_id = models.UUIDField(null=True, blank=True)
@@ -55,11 +57,16 @@ class Cause(models.Model):
     reason = models.TextField(blank=True, default="")
     parent_id = models.BigIntegerField(null=True, blank=True)
     at = models.DateTimeField(db_default=ClockTimestamp(), editable=False)
+    salt = salt()
 
     class Meta:
         default_permissions = ()
         ordering = ("-id",)
-        indexes = (models.Index(fields=["tenant_id", "id"], name="audit_cause_by_tenant"),)
+        indexes = (
+            models.Index(fields=["tenant_id", "id"], name="audit_cause_by_tenant"),
+            # What is not sealed yet (`audit.sealing`).
+            models.Index(fields=["tenant_id", "xid"], name="audit_cause_by_transaction"),
+        )
         constraints = (
             models.CheckConstraint(condition=models.Q(kind__in=CauseKind.values), name="audit_cause_kind_is_known"),
             models.CheckConstraint(condition=~models.Q(actor=""), name="audit_cause_names_its_actor"),
@@ -74,6 +81,7 @@ class Caused(models.Model):
 
     rights: ClassVar = Rights.READ
     cause_id = models.BigIntegerField(null=True, db_index=True)
+    salt = salt()
 
     class Meta:
         abstract = True
@@ -84,6 +92,7 @@ class JournalEntry(models.Model):
 
     rights: ClassVar = Rights.EVIDENCE
     untracked: ClassVar = "it is the evidence; append-only"
+    personal: ClassVar = ("sentence", "facts")
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     tenant_id = models.UUIDField(null=True, blank=True)
@@ -92,6 +101,7 @@ class JournalEntry(models.Model):
     event = models.CharField(max_length=64)
     sentence = models.TextField()
     facts = models.JSONField(default=dict, blank=True)
+    salt = salt()
 
     class Meta:
         default_permissions = ()
@@ -112,6 +122,7 @@ class JournalSubject(models.Model):
 
     rights: ClassVar = Rights.EVIDENCE
     untracked: ClassVar = "it is the evidence; append-only"
+    personal: ClassVar = ("label",)
 
     id = models.BigAutoField(primary_key=True)
     tenant_id = models.UUIDField(null=True, blank=True)
@@ -119,13 +130,86 @@ class JournalSubject(models.Model):
     kind = models.CharField(max_length=32)
     subject_id = models.CharField(max_length=64)
     label = models.CharField(max_length=400)
+    salt = salt()
 
     class Meta:
         default_permissions = ()
-        indexes = (models.Index(fields=["tenant_id", "kind", "subject_id", "entry_id"], name="audit_subject_look_up"),)
+        indexes = (
+            models.Index(fields=["tenant_id", "kind", "subject_id", "entry_id"], name="audit_subject_look_up"),
+            # Rows lie as their entries were made, so that an index of a few pages finds those of a range.
+            BrinIndex(fields=["entry_id"], name="audit_subject_by_entry", pages_per_range=32, autosummarize=True),
+        )
 
     def __str__(self) -> str:
         return self.label
+
+
+class Seal(models.Model):
+    """What one batch of transactions wrote, as a signed digest. Each names the one before it: a chain for each tenant.
+
+    It covers every cause of the tenant whose `id` is above `after_id` and whose transaction has a number from `from_xid`
+    to before `to_xid`, and all rows that name these causes. `statement` is what was signed, letter by letter; the other
+    columns repeat it, for queries. `leaves` are key and digest of each row, table by table in the order of `shape`, so
+    that a row that differs can be named. `audit.sealing` is its only writer.
+    """
+
+    rights: ClassVar = Rights.EVIDENCE
+    untracked: ClassVar = "it is the evidence of the evidence; append-only"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant_id = models.UUIDField(null=True, blank=True)
+    number = models.PositiveBigIntegerField()
+    from_xid = models.BigIntegerField()
+    to_xid = models.BigIntegerField()
+    after_id = models.BigIntegerField()
+    last_id = models.BigIntegerField()
+    rows = models.PositiveBigIntegerField()
+    root = models.CharField(max_length=64)
+    shape = models.TextField()
+    leaves = models.BinaryField()
+    statement = models.TextField()
+    signature = models.BinaryField()
+    key_id = models.CharField(max_length=64)
+    at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        ordering = ("-number",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["tenant_id", "number"], name="audit_seal_number_once", nulls_distinct=False
+            ),
+            models.CheckConstraint(
+                condition=models.Q(from_xid__lt=models.F("to_xid"), rows__gte=1), name="audit_seal_covers_something"
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"seal {self.number}"
+
+
+class Witnessed(models.Model):
+    """A seal that stands in the witness, outside of the database. Where nobody says so, it is written there once more."""
+
+    rights: ClassVar = Rights.EVIDENCE
+    untracked: ClassVar = "it is said by what writes to the witness, and proves nothing; append-only"
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant_id = models.UUIDField(null=True, blank=True)
+    number = models.PositiveBigIntegerField()
+    at = models.DateTimeField()
+
+    class Meta:
+        default_permissions = ()
+        ordering = ("-number",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=["tenant_id", "number"], name="audit_witnessed_number_once", nulls_distinct=False
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"seal {self.number}, witnessed"
 
 
 def tracked(model: type[models.Model]) -> bool:

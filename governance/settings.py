@@ -23,6 +23,9 @@ ROLLCALL_TOKEN_KEY = environment.need("ROLLCALL_TOKEN_KEY", why="it keys the dig
 ROLLCALL_FIELD_KEYS = environment.parts("ROLLCALL_FIELD_KEYS")
 if not ROLLCALL_FIELD_KEYS:
     raise ImproperlyConfigured("ROLLCALL_FIELD_KEYS is not set: Fernet keys, newest first, that encrypt stored secrets")
+# The key is read by the task that seals, and by nothing else: other processes need not be able to.
+ROLLCALL_SEAL_KEY_FILE = os.environ.get("ROLLCALL_SEAL_KEY_FILE", "")
+ROLLCALL_SEAL_WITNESS = os.environ.get("ROLLCALL_SEAL_WITNESS", "")
 ROLLCALL_PUBLIC_URL = environment.public_address("ROLLCALL_PUBLIC_URL", default="http://127.0.0.1:8000")
 _public = urlsplit(ROLLCALL_PUBLIC_URL)
 ROLLCALL_STATE_DIR = Path(os.environ.get("ROLLCALL_STATE_DIR", BASE_DIR / ".rollcall"))
@@ -223,6 +226,7 @@ CELERY_BEAT_SCHEDULE = {
         # Hourly for what is needed monthly: a clock in memory forgets a day at each restart.
         "audit.tasks.make_months": 3600.0,
         "accounts.tasks.sweep_expiry": 60.0,
+        "accounts.tasks.seal": 60.0,
         "provisioning.tasks.reconcile_due": _SWEEP,
         "provisioning.tasks.read_back_due": _SWEEP,
         "provisioning.tasks.follow_feeds": _SWEEP,

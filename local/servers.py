@@ -99,6 +99,11 @@ def product_environment(state: State, *, port: int) -> dict[str, str]:
     }
 
 
+def sealing_environment(state: State) -> dict[str, str]:
+    """Return what only the worker is told, and whoever runs a command: where the key of the seals is, and the witness."""
+    return {"ROLLCALL_SEAL_KEY_FILE": str(state.seal_key()), "ROLLCALL_SEAL_WITNESS": str(state.witness)}
+
+
 @contextmanager
 def throwaway(*, source: str = "any", durable: bool = False) -> Iterator[tuple[Supervisor, dict[str, str]]]:
     """Run servers whose data nobody will miss; yields their supervisor and the whole environment for tests.

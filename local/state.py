@@ -15,6 +15,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from local import ports, processes
 from local.errors import CannotRun
 
@@ -121,6 +124,20 @@ class State:
         if missing:
             raise CannotRun(f"{path} lacks {', '.join(missing)}: put back a copy, or start afresh (make reset).")
         return Secrets(**{field.name: kept[field.name] for field in fields(Secrets)})
+
+    @property
+    def witness(self) -> Path:
+        """Where a copy of every seal goes, outside of the database."""
+        return self.path / "witness.jsonl"
+
+    def seal_key(self) -> Path:
+        """Return the file of the Ed25519 key that signs seals; made at the first call, kept for ever."""
+        path = self.path / "seal-key.pem"
+        if not path.exists():
+            fresh = Ed25519PrivateKey.generate()
+            pem = fresh.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+            write_private(path, pem.decode("ascii"))
+        return path
 
     def port(self, name: str, *, must_keep: bool = False) -> int:
         """Return the port kept under `name`, if it is free; else pick another and keep that.

@@ -172,12 +172,17 @@ def _services(plan: _Plan, environment: Mapping[str, str]) -> list[Service]:
         "INFO",
     )
     commands["beat"] = (*celery, "beat", "-l", "INFO")
-    pooled = {"ROLLCALL_POOL": "1", **environment}  # threads share connections; Celery's processes need no pool
+    special = {
+        # threads share connections; Celery's processes need no pool
+        "web": {"ROLLCALL_POOL": "1", **_without(environment, "ROLLCALL_SEAL_KEY_FILE")},
+        # alone among these it signs
+        "worker": {**servers.sealing_environment(plan.state), **environment},
+    }
     return [
         Service(
             name=name,
             argv=(sys.executable, "-m", *command),
-            env=pooled if name == "web" else environment,
+            env=special.get(name, environment),
             cwd=ROOT,
         )
         for name, command in commands.items()
@@ -214,6 +219,7 @@ def manage(arguments: Sequence[str]) -> int:
     ours = servers.product_environment(state, port=kept.get("web", DEFAULT_PORT)) if kept else {}
     if "directory" in kept and state.demo_file.exists():
         ours |= servers.directory_address(kept["directory"])
+    ours |= servers.sealing_environment(state) if kept else {}
     environment = {**ours, **os.environ}
     if not external.is_wanted(os.environ):
         if not ports.accepts(kept.get("postgres", 0)):

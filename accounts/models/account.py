@@ -1,6 +1,7 @@
 """An account: what SCIM calls a User. A person, a service account, a workload, an agent or a shared account."""
 
 from datetime import datetime
+from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
@@ -49,6 +50,17 @@ class Account(TenantOwned):
     authorization cutoff: sessions and tokens from before are void; it never moves back. `document` is the rest of the
     SCIM document, after the typed columns.
     """
+
+    personal: ClassVar = (
+        "user_name",
+        "user_name_key",
+        "display_name",
+        "display_name_key",
+        "email",
+        "employee_number",
+        "purpose",
+        "document",
+    )
 
     kind = models.CharField(max_length=16, choices=AccountKind.choices, default=AccountKind.PERSON)
     state = models.CharField(max_length=16, choices=AccountState.choices, default=AccountState.PENDING)

@@ -24,6 +24,7 @@ class ExceptionKind(models.TextChoices):
 class PolicyException(TenantOwned):
     """One departure. Live while `starts_at <= now < until` and not ended."""
 
+    personal: ClassVar = ("reason",)
     frozen: ClassVar = (
         "kind",
         "system",

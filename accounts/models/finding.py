@@ -1,5 +1,7 @@
 """Something that is wrong, and how long it has been."""
 
+from typing import ClassVar
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -63,6 +65,8 @@ class Finding(TenantOwned):
 
     `controls` are identifiers of guidance, such as "NHI1:2025 Improper Offboarding" (OWASP NHI Top 10, 2025).
     """
+
+    personal: ClassVar = ("dedupe_key", "title", "evidence", "resolution")
 
     kind = models.CharField(max_length=24, choices=FindingKind.choices)
     severity = models.PositiveSmallIntegerField(choices=Severity.choices)

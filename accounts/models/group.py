@@ -1,5 +1,7 @@
 """Groups, and who is in them for which reason."""
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -13,6 +15,8 @@ from audit.history import track
 
 class Group(TenantOwned):
     """A group of a tenant."""
+
+    personal: ClassVar = ("display_name", "display_name_key", "document")
 
     display_name = models.CharField(max_length=400)
     display_name_key = models.CharField(max_length=400)
@@ -47,6 +51,8 @@ class Membership(TenantOwned):
     its origin system, `origin_type` the type of that resource (empty where nobody said: then it is `User`, or `Group`
     for a group): a system's answer lists only memberships of its own origin, and needs no other row for it.
     """
+
+    personal: ClassVar = ()
 
     group = TenantForeignKey(Group, related_name="memberships")
     account = TenantForeignKey(Account, null=True, blank=True, related_name="memberships")

@@ -26,6 +26,7 @@ class HoldKind(models.TextChoices):
 class Hold(TenantOwned):
     """One reason, placed and released by who may. A directory can never release one."""
 
+    personal: ClassVar = ("reason", "placed_by", "released_by", "release_reason")
     frozen: ClassVar = ("account", "kind", "placed_at", "placed_by")
 
     account = TenantForeignKey(Account, related_name="holds")

@@ -12,6 +12,7 @@ from audit.models import Rights
 class Identity(models.Model):
     """A link and nothing else: it carries nothing confidential of a tenant. Decisions compare people by it."""
 
+    personal: ClassVar = ()
     rights: ClassVar = Rights.NOUN
     global_because: ClassVar = "it links accounts of several tenants, and has no attribute"
 

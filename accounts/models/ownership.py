@@ -34,6 +34,7 @@ class OwnershipState(models.TextChoices):
 class Ownership(TenantOwned):
     """One person's answer for one account: offered, then accepted or declined, then ended."""
 
+    personal: ClassVar = ("reason",)
     frozen: ClassVar = ("account", "owner")
 
     account = TenantForeignKey(Account, related_name="ownerships")

@@ -1,5 +1,7 @@
 """A permit: one granted permission for one expanding act."""
 
+from typing import ClassVar
+
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 from django.db.models import Q
@@ -25,6 +27,8 @@ class Permit(TenantOwned):
     `barred` are the identities that may not have answered: who asked, the subject, its owners; where a directory asks,
     all who administer it. The database compares them with `answered_by`; nobody is exempt.
     """
+
+    personal: ClassVar = ()
 
     act = models.CharField(max_length=16, choices=PermitAct.choices)
     account = TenantForeignKey(Account, null=True, blank=True, related_name="permits")

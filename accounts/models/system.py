@@ -33,6 +33,8 @@ class System(TenantOwned):
     `is_strict`: what arrives from it is refused where it is not plain SCIM, instead of being read as it was meant.
     """
 
+    personal: ClassVar = ()
+
     name = models.CharField(max_length=200)
     kind = models.CharField(max_length=16, choices=SystemKind.choices, default=SystemKind.DIRECTORY)
     reactivation_policy = models.CharField(
@@ -72,6 +74,7 @@ class SystemAdministrator(TenantOwned):
     Whoever did so in the last 30 days counts as a requester of what that system asks for, and can't approve it.
     """
 
+    personal: ClassVar = ()
     frozen: ClassVar = ("system", "identity", "because", "since")
 
     class Because(models.TextChoices):

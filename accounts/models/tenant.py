@@ -22,6 +22,7 @@ class TenantKind(models.TextChoices):
 class Tenant(models.Model):
     """One organisation. `nhi_days` is the expiry, in days, of a non-human account that names none."""
 
+    personal: ClassVar = ()
     frozen: ClassVar = ("kind", "made_at")
     rights: ClassVar = Rights.NOUN
     global_because: ClassVar = "it is the boundary itself"

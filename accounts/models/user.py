@@ -27,6 +27,7 @@ class UserManager(BaseUserManager["User"]):
 class User(AbstractBaseUser):
     """Somebody who signs in. No superuser: what a person may do is said by their roles, in our own words."""
 
+    personal: ClassVar = ("username", "username_key", "display_name", "email")
     frozen: ClassVar = ("identity", "made_at")
     rights: ClassVar = Rights.NOUN
     global_because: ClassVar = "a person may serve several tenants"
@@ -98,6 +99,7 @@ class Role(models.Model):
     The first two administrators are made by the command line (`made_by_setup`); after that two people are needed.
     """
 
+    personal: ClassVar = ()
     frozen: ClassVar = ("user", "tenant", "name", "since", "asked_by", "granted_by", "made_by_setup")
     rights: ClassVar = Rights.NOUN
     global_because: ClassVar = "sign-in asks for the roles before a tenant is chosen"
@@ -142,6 +144,7 @@ class Role(models.Model):
 class Invitation(models.Model):
     """A one-use link with which a user sets a password. Only a hash of it is kept."""
 
+    personal: ClassVar = ()
     rights: ClassVar = Rights.NOUN
     global_because: ClassVar = "sign-in begins before a tenant is chosen"
 

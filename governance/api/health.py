@@ -11,8 +11,9 @@ from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 from redis.exceptions import RedisError
 
-from audit import partitions
+from audit import partitions, sealing
 from audit.guards import WrongRole, refuse_wrong_role
+from audit.scope import scope
 from provisioning.received import LATE_AFTER
 
 
@@ -71,10 +72,18 @@ def _received() -> str:
     return f"what was acknowledged waits since {minutes} minutes to be applied: do scheduler and worker run?"
 
 
+def _seals() -> str:
+    try:
+        with scope():
+            return sealing.falling_behind(at=datetime.now(UTC))
+    except DatabaseError as error:
+        return f"can't be read ({type(error).__name__})"
+
+
 CHECKS: dict[str, Callable[[], str]] = {"database": _database, "migrations": _migrations, "redis": _redis}
 
 # Worth a look before it hurts; no reason to take the process out of service.
-WARNINGS: dict[str, Callable[[], str]] = {"months": _months, "received": _received}
+WARNINGS: dict[str, Callable[[], str]] = {"months": _months, "received": _received, "seals": _seals}
 
 
 @never_cache

@@ -12,7 +12,7 @@ from accounts.models.identity import Identity
 from accounts.models.system import System
 from accounts.models.tenant import TenantOwned
 from accounts.models.user import User
-from audit.fields import TenantForeignKey
+from audit.fields import TenantForeignKey, salt
 from audit.history import track
 from audit.models import Rights
 from governance.states import APPROVAL
@@ -45,6 +45,7 @@ class Approval(TenantOwned):
     a yes gives, where it gives something that ends.
     """
 
+    personal: ClassVar = ("title", "facts", "asked_by", "ended_because")
     # The rest of what it asks is kept by a rule of its table (RC023), which also lets `barred` grow.
     frozen: ClassVar = ("title", "facts")
 
@@ -120,6 +121,7 @@ class Answer(TenantOwned):
     row itself shows that whoever answered was allowed to.
     """
 
+    personal: ClassVar = ("reason",)
     rights: ClassVar = Rights.EVIDENCE
     untracked: ClassVar = "it is the evidence; append-only"
 
@@ -134,6 +136,7 @@ class Answer(TenantOwned):
     barred = ArrayField(models.UUIDField(), default=list, blank=True)
     asked_at = models.DateTimeField(null=True, blank=True)
     role_since = models.DateTimeField(null=True, blank=True)
+    salt = salt()
 
     class Meta(TenantOwned.Meta):
         ordering = ("at",)

@@ -9,7 +9,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models.account import Account
 from accounts.models.tenant import TenantOwned
 from accounts.models.user import User
-from audit.fields import TenantForeignKey
+from audit.fields import TenantForeignKey, salt
 from audit.history import track
 from audit.models import Rights
 from governance.states import CAMPAIGN, REVIEW
@@ -34,6 +34,8 @@ class Silence(models.TextChoices):
 
 class Campaign(TenantOwned):
     """One recertification over a filter (`query`), with a deadline and a rule for silence."""
+
+    personal: ClassVar = ("name", "query")
 
     name = models.CharField(max_length=200)
     state = models.CharField(max_length=16, choices=CampaignState.choices, default=CampaignState.DRAFT)
@@ -77,6 +79,7 @@ class ReviewState(models.TextChoices):
 class Review(TenantOwned):
     """One line of a campaign: one account, one reviewer, and the evidence as it was at the launch."""
 
+    personal: ClassVar = ("evidence", "note")
     frozen: ClassVar = ("campaign", "account", "evidence")
 
     campaign = TenantForeignKey(Campaign, related_name="reviews")
@@ -115,6 +118,7 @@ class ReviewDecision(TenantOwned):
     `until` is the end that came with it: of the account where it stays, of the exception where one was made.
     """
 
+    personal: ClassVar = ("reason", "actor")
     rights: ClassVar = Rights.EVIDENCE
     untracked: ClassVar = "it is the evidence; append-only"
 
@@ -134,6 +138,7 @@ class ReviewDecision(TenantOwned):
     user = models.ForeignKey(User, null=True, blank=True, on_delete=models.PROTECT, related_name="+")
     at = models.DateTimeField()
     cause_id = models.BigIntegerField()
+    salt = salt()
 
     class Meta(TenantOwned.Meta):
         ordering = ("at",)

@@ -1,5 +1,7 @@
 """Something told to someone."""
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -19,6 +21,8 @@ class Channel(models.TextChoices):
 
 class Notice(TenantOwned):
     """One message to one person. Rows are the queue: one without `sent_at` is still to be sent."""
+
+    personal: ClassVar = ("to_address", "dedupe_key", "subject", "body", "problem")
 
     channel = models.CharField(max_length=16, choices=Channel.choices, default=Channel.MAIL)
     to_account = TenantForeignKey(Account, null=True, blank=True, related_name="+")

@@ -43,6 +43,7 @@ class FieldAuthority(TenantOwned):
     A rule never changes what it says: another is made in its place.
     """
 
+    personal: ClassVar = ()
     frozen: ClassVar = (
         "system", "resource_type", "field", "direction", "authority", "status_from", "status_values",
     )  # fmt: skip

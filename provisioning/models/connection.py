@@ -31,6 +31,8 @@ class Connection(TenantOwned):
     an account that every reading must show. `shrink_percent` is how much smaller than the last a reading may be.
     """
 
+    personal: ClassVar = ("canary_user_name", "last_problem")
+
     system = TenantForeignKey(System, related_name="connections")
     connector = models.CharField(max_length=16, choices=Connector.choices, default=Connector.NONE)
     base_url = models.URLField(max_length=500, blank=True, default="")
@@ -76,6 +78,7 @@ class Connection(TenantOwned):
 class SystemToken(models.Model):
     """One bearer token of a system: `rc_<id>_<secret>`, found by id, its keyed digest compared in constant time."""
 
+    personal: ClassVar = ("label",)
     rights: ClassVar = Rights.NOUN
     global_because: ClassVar = "it says which tenant a request is for, before a tenant is known"
 

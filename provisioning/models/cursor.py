@@ -29,6 +29,7 @@ class Cursor(TenantOwned):
     A gap has no position: `gap_at` says since when, and only a complete reading that began after that gives a new one.
     """
 
+    personal: ClassVar = ("gap_because",)
     frozen: ClassVar = ("system", "stream")
 
     system = TenantForeignKey(System, related_name="cursors")

@@ -2,13 +2,14 @@
 
 from typing import ClassVar
 
+from django.contrib.postgres.indexes import BrinIndex
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models.system import System
 from accounts.models.tenant import TenantOwned
-from audit.fields import ClockTimestamp, TenantForeignKey
+from audit.fields import ClockTimestamp, TenantForeignKey, salt
 from audit.models import Rights
 
 # What a list of exchanges leaves unread.
@@ -34,6 +35,7 @@ class Exchange(TenantOwned):
     what of it took effect this time (`provisioning.replay`).
     """
 
+    personal: ClassVar = ("path", "resource_label", "request", "coercions", "answer", "error", "remote")
     rights: ClassVar = Rights.EVIDENCE
     untracked: ClassVar = "it is the evidence; append-only"
 
@@ -64,6 +66,7 @@ class Exchange(TenantOwned):
     took = models.JSONField(null=True, blank=True)
     remote = models.CharField(max_length=64, blank=True, default="")
     milliseconds = models.PositiveIntegerField(default=0)
+    salt = salt()
 
     class Meta(TenantOwned.Meta):
         ordering = ("-id",)
@@ -79,6 +82,10 @@ class Exchange(TenantOwned):
             # What a system never sent is found without reading what it did send (`provisioning.seen`).
             models.Index(
                 fields=["tenant", "system", "resource_type", "intent", "id"], name="provisioning_exchange_by_kind"
+            ),
+            # Rows lie as their causes were made, so that an index of a few pages finds those of a range.
+            BrinIndex(
+                fields=["cause_id"], name="provisioning_exchange_by_cause", pages_per_range=32, autosummarize=True
             ),
         )
         constraints = (

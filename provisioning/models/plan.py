@@ -49,6 +49,7 @@ class Plan(TenantOwned):
     `requesters` are the identities that count as having asked. `held_by` says in words what it still waits for.
     """
 
+    personal: ClassVar = ("asked_by", "held_by", "ended_because")
     frozen: ClassVar = ("kind", "system", "account", "epoch", "run", "exchange_id", "asked_by", "asked_at")
 
     kind = models.CharField(max_length=16, choices=PlanKind.choices)
@@ -111,6 +112,7 @@ class ChangeAct(models.TextChoices):
 class PlannedChange(TenantOwned):
     """One change of a plan, with what it would change, and what became of it."""
 
+    personal: ClassVar = ("label", "before", "detail")
     frozen: ClassVar = ("plan", "position", "act", "account", "group", "member_ref", "label", "before", "is_privileged")
 
     class Result(models.TextChoices):

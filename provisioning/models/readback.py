@@ -1,5 +1,7 @@
 """A targeted read of one account in one system, after an ending."""
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -22,6 +24,8 @@ class ReadResult(models.TextChoices):
 
 class Readback(TenantOwned):
     """One targeted read, and what it showed. `off` (absent or inactive) is what settles an ending."""
+
+    personal: ClassVar = ("detail",)
 
     account = TenantForeignKey(Account, related_name="readbacks")
     system = TenantForeignKey(System, related_name="+")

@@ -38,6 +38,7 @@ class Received(TenantOwned):
     `overtaken`: by that exchange, and `wholly` where that one said what the whole resource is to be.
     """
 
+    personal: ClassVar = ("path", "remote", "error")
     frozen: ClassVar = (
         "system", "token_id", "source", "method", "path", "resource_type", "resource_id", "lane", "reduces", "key",
         "request_digest", "request_bytes", "if_match", "base", "remote", "received_at",

@@ -38,6 +38,7 @@ class Replay(TenantOwned):
     `in_the_way` names a few that could not be replayed, with the reason.
     """
 
+    personal: ClassVar = ("in_the_way", "asked_by", "reason")
     frozen: ClassVar = (
         "kind", "system", "resource_id", "first_id", "last_id", "total", "asked_by", "user_id", "identity_id", "reason",
         "made_at",

@@ -1,5 +1,7 @@
 """One reconciliation of one system."""
 
+from typing import ClassVar
+
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
@@ -26,6 +28,8 @@ class Run(TenantOwned):
     `step` is the named step it stands at: listing, verifying, comparing, planning, closed. `lease` is bumped by each
     worker that takes it, so that one that was thought dead can't write any more.
     """
+
+    personal: ClassVar = ("started_by", "problem")
 
     system = TenantForeignKey(System, related_name="runs")
     state = models.CharField(max_length=16, choices=RunState.choices, default=RunState.RUNNING)

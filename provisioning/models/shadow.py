@@ -24,6 +24,8 @@ class Shadow(TenantOwned):
     counts most; `more_emails` says that the document has others, or may have.
     """
 
+    personal: ClassVar = ("name", "name_key", "external_id", "display_name_key", "email_key", "document")
+
     system = TenantForeignKey(System, related_name="shadows")
     resource_type = models.CharField(max_length=24)
     account = TenantForeignKey(Account, null=True, blank=True, related_name="shadows")

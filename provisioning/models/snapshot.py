@@ -30,6 +30,8 @@ class Snapshot(TenantOwned):
     `unreadable` names the resource types that can't be read there, each with why: nothing follows about them.
     """
 
+    personal: ClassVar = ("unreadable",)
+
     run = TenantForeignKey(Run, related_name="snapshots")
     system = TenantForeignKey(System, related_name="snapshots")
     state = models.CharField(max_length=16, choices=SnapshotState.choices, default=SnapshotState.LISTING)
@@ -59,6 +61,8 @@ class Snapshot(TenantOwned):
 
 class SnapshotProof(TenantOwned):
     """One proof that a reading is whole, and whether it held. All must hold before absence means anything."""
+
+    personal: ClassVar = ("detail",)
 
     class Word(models.TextChoices):
         """What is proven."""

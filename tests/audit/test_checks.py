@@ -10,6 +10,7 @@ from django.test.utils import isolate_apps
 
 from accounts.models import TenantOwned
 from audit.checks import every_model_is_tracked_or_excused
+from audit.fields import salt
 from audit.history import track
 from audit.models import Rights
 
@@ -69,12 +70,42 @@ def test_an_empty_reason_is_none():
 @isolate_apps("audit", "accounts")
 def test_a_tracked_tenant_owned_model_passes_and_so_does_its_history():
     class Kept(TenantOwned):
+        personal = ()
         history = track()
 
         class Meta(TenantOwned.Meta):
             app_label = "audit"
 
     assert complaints(Kept, Kept.history.model) == []
+
+
+@isolate_apps("audit", "accounts")
+def test_a_tracked_model_must_say_which_of_its_columns_are_personal():
+    class Silent(TenantOwned):
+        history = track()
+
+        class Meta(TenantOwned.Meta):
+            app_label = "audit"
+
+    assert complaints(Silent) == ["audit.E005"]
+
+
+@pytest.mark.parametrize("named", ["nothing", "of_no_kind"])
+@isolate_apps("audit", "accounts")
+def test_what_can_not_be_sealed_is_complained_of(named, monkeypatch):
+    class Odd(TenantOwned):
+        personal = (named,)
+        rights = Rights.EVIDENCE
+        untracked = "a test"
+        cause_id = models.BigIntegerField()
+        salt = salt()
+        of_no_kind = models.FloatField()
+
+        class Meta(TenantOwned.Meta):
+            app_label = "audit"
+
+    monkeypatch.setattr("audit.checks.sealed_models", lambda: (Odd,))
+    assert complaints(Odd) == ["audit.E006"]
 
 
 @isolate_apps("audit", "accounts")

@@ -9,9 +9,10 @@ import pytest
 from django.db import OperationalError, connection
 from redis.exceptions import ConnectionError as RedisConnectionError
 
+from audit import sealing
 from audit.scope import scope
 from governance.api import health
-from tests.conftest import a_cause
+from tests.conftest import a_cause, as_owner
 from tests.house import rows
 
 if TYPE_CHECKING:
@@ -112,6 +113,21 @@ def current_setting() -> str:
     with connection.cursor() as cursor:
         cursor.execute("SELECT coalesce(current_setting('rollcall.tenant', true), '')")
         return str(cursor.fetchone()[0])
+
+
+def test_readyz_warns_of_what_waits_too_long_for_its_seal_and_stays_ready(client: Client, db: None) -> None:
+    with scope(cause=a_cause()) as cause:
+        since = cause.at - 2 * sealing.PATIENCE
+    with as_owner(), connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE audit_cause DISABLE TRIGGER USER")
+        cursor.execute("UPDATE audit_cause SET at = %s", [since])
+    answer = client.get("/readyz")
+    assert answer.status_code == 200
+    assert answer.json()["ready"] is True
+    assert answer.json()["warnings"] == {
+        "seals": f"not sealed since {since:%Y-%m-%d %H:%M} UTC: do scheduler and worker run, and has the worker a key"
+        " (ROLLCALL_SEAL_KEY_FILE)?"
+    }
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])

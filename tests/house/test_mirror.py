@@ -34,9 +34,10 @@ def test_every_named_rule_of_a_floor_is_broken_by_a_test(floor):
     assert all(len(attempts) > 0 for attempts in breaks.values())
 
 
-def test_the_rules_of_the_ground_floor_are_broken_where_causes_are_tested():
+def test_the_rules_of_the_ground_floor_are_broken_where_causes_and_seals_are_tested():
     named = {rule.name for model in nouns("audit") for rule in model._meta.constraints}
-    text = (ROOT / "tests" / "audit" / "test_cause.py").read_text(encoding="utf-8")
+    places = [ROOT / "tests" / "audit" / f"test_{what}.py" for what in ("cause", "sealing")]
+    text = "".join(place.read_text(encoding="utf-8") for place in places)
     assert named
     assert {name for name in named if f'"{name}"' not in text} == set()
 

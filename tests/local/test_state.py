@@ -14,6 +14,7 @@ from socket import create_server
 import pytest
 
 from local import state as module
+from local import up
 from local.errors import CannotRun
 from local.ports import KEPT_PORTS, LOOPBACK, is_free
 from local.state import ROOT, Secrets, State, write_private
@@ -27,6 +28,7 @@ def mode(path: Path) -> int:
 
 def test_all_that_is_kept_is_readable_by_its_owner_only(state: State) -> None:
     state.secrets()
+    state.seal_key()
     state.port("postgres")
     with state.locked():
         pass
@@ -38,6 +40,7 @@ def test_all_that_is_kept_is_readable_by_its_owner_only(state: State) -> None:
         "mail": 0o700,
         "static": 0o700,
         "secrets.json": 0o600,
+        "seal-key.pem": 0o600,
         "ports.json": 0o600,
         "lock": 0o600,
     }
@@ -49,6 +52,30 @@ def test_secrets_are_made_once_and_kept(state: State) -> None:
     assert State(state.path).secrets() == first
     assert len(set(vars(first).values())) == len(vars(first))
     assert Secrets.new() != first
+
+
+def test_the_key_of_the_seals_is_made_once_and_kept(state: State) -> None:
+    first = state.seal_key().read_text()
+
+    assert State(state.path).seal_key().read_text() == first
+    assert first.startswith("-----BEGIN PRIVATE KEY-----")
+
+
+def test_the_worker_alone_is_told_where_the_key_of_the_seals_is(state: State) -> None:
+    plan = up._Plan(state=state, is_external=True, has_demo=False, host=LOOPBACK, port=8000)
+    told = {service.name: service.env for service in up._services(plan, {"PATH": "/bin"})}
+
+    assert {name for name, env in told.items() if "ROLLCALL_SEAL_KEY_FILE" in env} == {"worker"}
+    assert told["worker"]["ROLLCALL_SEAL_KEY_FILE"] == str(state.path / "seal-key.pem")
+    assert told["worker"]["ROLLCALL_SEAL_WITNESS"] == str(state.path / "witness.jsonl")
+
+
+def test_whoever_names_a_key_of_their_own_keeps_it_and_the_web_does_not_see_it(state: State) -> None:
+    plan = up._Plan(state=state, is_external=True, has_demo=False, host=LOOPBACK, port=8000)
+    told = {service.name: service.env for service in up._services(plan, {"ROLLCALL_SEAL_KEY_FILE": "/run/key.pem"})}
+
+    assert told["worker"]["ROLLCALL_SEAL_KEY_FILE"] == "/run/key.pem"
+    assert "ROLLCALL_SEAL_KEY_FILE" not in told["web"]
 
 
 def test_secrets_that_others_could_read_are_closed_again(state: State) -> None:

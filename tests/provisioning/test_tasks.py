@@ -52,7 +52,7 @@ def test_every_scheduled_task_of_these_floors_exists_under_its_name_and_takes_no
         task = getattr(modules[module], function)
         assert task.name == name
         assert list(inspect.signature(task.run).parameters) == []
-    assert len(ours) == 12
+    assert len(ours) == 13
 
 
 def test_the_clock_reads_and_the_next_ticks_repair_and_stay_quiet(tenant, acting, directory, clock):

@@ -1,0 +1,96 @@
+"""What an auditor takes along: the seals of a tenant, and the rows that they cover, as lines of JSON.
+
+`audit.standalone.verify_export` reads them without us. Nothing is held in memory but one row of each table.
+"""
+
+from __future__ import annotations
+
+import base64
+import heapq
+import json
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections
+
+from audit import sealing
+from audit.chain import Link, Run, links, runs
+from audit.guards import tenant_field
+from audit.leaves import key_text, reach_of, sealed_models, strays, texts
+from audit.models import Cause
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from uuid import UUID
+
+    from django.db import models
+
+    from audit.leaves import Reach
+
+VERSION = 1
+_ROWS = 1_000
+
+
+def lines(*, tenant: UUID | None, at: datetime) -> Iterator[str]:
+    """The export, line by line, inside the tenant's scope: a `steady` one, since it must all be of one moment."""
+    yield _line({"rollcall": "sealed", "version": VERSION, "tenant": str(tenant) if tenant else None, "at": str(at)})
+    seals = rows = 0
+    for run in runs(links(tenant)):
+        reach = reach_of(run.batch)
+        found = heapq.merge(*(_rows_of(model, run, reach) for model in sealed_models()))
+        waiting = next(found, None)
+        for place, link in enumerate(run.links, 1):
+            yield _seal(link)
+            seals += 1
+            while waiting is not None and waiting[0] == place:
+                yield waiting[-1]
+                rows += 1
+                waiting = next(found, None)
+    for model in sealed_models():
+        if model is not Cause and tenant_field(model) is not None:
+            for key in strays(model):
+                yield _line({"stray": {"table": model._meta.db_table, "key": key}})
+    since = sealing.unsealed_since(tenant=tenant)
+    yield _line({"end": {"seals": seals, "rows": rows, "unsealed_since": str(since) if since else None}})
+
+
+def _line(body: dict[str, Any]) -> str:
+    return json.dumps(body) + "\n"
+
+
+def _seal(link: Link) -> str:
+    seal = link.seal
+    return _line(
+        {
+            "seal": {
+                "number": seal.number,
+                "statement": seal.statement,
+                "signature": base64.b64encode(seal.signature).decode("ascii"),
+                "shape": seal.shape,
+                "leaves": base64.b64encode(seal.leaves).decode("ascii"),
+                "columns": {
+                    "after": seal.after_id,
+                    "from": seal.from_xid,
+                    "key": seal.key_id,
+                    "last": seal.last_id,
+                    "root": seal.root,
+                    "rows": seal.rows,
+                    "to": seal.to_xid,
+                },
+            }
+        }
+    )
+
+
+def _rows_of(model: type[models.Model], run: Run, reach: Reach) -> Iterator[tuple[int, str, bytes, str]]:
+    """Place, table, key and line of each row of a table."""
+    layout = run.layout(model._meta.db_table)
+    statement, values = texts(model, layout, reach)
+    with connections["default"].chunked_cursor() as cursor:
+        cursor.itersize = _ROWS  # type: ignore[attr-defined]  # psycopg's, through Django's
+        cursor.execute(statement, values)
+        for place, raw, salt, cells in cursor:
+            key = bytes(raw)
+            head = json.dumps({"table": layout.table, "key": key_text(key, layout.kind), "salt": salt})
+            # The texts come as JSON from the database: they are passed on as they are.
+            yield place, layout.table, key, f'{{"row": {head[:-1]}, "cells": {cells}}}}}\n'

@@ -1,0 +1,241 @@
+"""Does what is there match what was sealed? Everything is computed anew by the database, and what differs is named.
+
+Nothing that the database says of a seal is believed before its signature and its place in the chain are checked; the keys
+and the witness come from outside.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from django.db import connection
+
+from audit import sealing
+from audit.chain import Link, Run, links, runs
+from audit.guards import tenant_field
+from audit.leaves import Layout, digests, entries, key_text, layouts, reach_of, sealed_models, strays
+from audit.models import Cause, Seal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from datetime import datetime, timedelta
+    from uuid import UUID
+
+    from django.db import models
+
+    from audit.seal_keys import Trusted
+    from audit.witness import Line
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that is not as it was sealed: what, and what is wrong with it."""
+
+    what: str
+    wrong: str
+
+    def __str__(self) -> str:
+        return f"{self.what}: {self.wrong}"
+
+
+@dataclass
+class Report:
+    """What a verification looked at, what it found, and what it could not check."""
+
+    seals: int = 0
+    rows: int = 0
+    faults: list[Fault] = field(default_factory=list)
+    unchecked: list[str] = field(default_factory=list)
+
+    def add(self, what: str, wrong: str) -> None:
+        """One more fault."""
+        self.faults.append(Fault(what, wrong))
+
+
+def verify(
+    *, tenant: UUID | None, trusted: Trusted | None, witness: Iterable[Line] | None, at: datetime, patience: timedelta
+) -> Report:
+    """Check the chain of a tenant and every row that it covers, inside the tenant's scope: best a `steady` one.
+
+    `patience` is how long what was written may wait for its seal.
+    """
+    report = Report()
+    lines = _lines(report, witness)
+    if trusted is None:
+        report.unchecked.append("signatures: no key was given to check them with")
+    last: Seal | None = None
+    for run in runs(_checked(report, links(tenant), trusted, lines)):
+        _compare(report, run)
+        last = run.links[-1].seal
+    for number in sorted(lines):
+        report.add(f"seal {number}", "the witness has it, and it is not in the chain")
+    _look_for_strays(report)
+    since = sealing.unsealed_since(tenant=tenant)
+    if since is not None and at - since > patience:
+        place = f"after seal {last.number}" if last else "from the beginning"
+        report.add(place, f"not sealed since {since:%Y-%m-%d %H:%M:%S} UTC")
+    return report
+
+
+def _lines(report: Report, witness: Iterable[Line] | None) -> dict[int, str]:
+    """By number, the digest of what the witness keeps. What it contradicts itself about is a fault."""
+    found: dict[int, str] = {}
+    if witness is None:
+        report.unchecked.append("witness: none was given, so a chain that was cut short looks whole")
+        return found
+    for line in witness:
+        digest = sha256(line.statement.encode()).hexdigest()
+        if found.setdefault(line.number, digest) != digest:
+            report.add(f"seal {line.number}", "the witness has two different ones")
+    return found
+
+
+def _checked(report: Report, found: Iterable[Link], trusted: Trusted | None, lines: dict[int, str]) -> Iterator[Link]:
+    """Passes every link on; what can be said of a seal without its rows is said by then."""
+    has_witness = "witness" not in "".join(report.unchecked)
+    before: Seal | None = None
+    unwitnessed = 0
+    for link in found:
+        seal, name = link.seal, f"seal {link.seal.number}"
+        _check_place(report, name, seal, before)
+        _check_signature(report, name, seal, trusted)
+        _check_content(report, name, link)
+        told = lines.pop(seal.number, None)
+        unwitnessed += told is None
+        if told not in {None, sealing.digest_of(seal)}:
+            report.add(name, "the witness has another one of this number")
+        before = seal
+        report.seals += 1
+        report.rows += seal.rows
+        yield link
+    if has_witness and unwitnessed:
+        report.unchecked.append(f"witness: it has not got {unwitnessed} of {report.seals} seals")
+
+
+def _check_place(report: Report, name: str, seal: Seal, before: Seal | None) -> None:
+    previous = _previous(seal)
+    if previous is None or seal.statement != sealing.statement_of(seal, previous=previous):
+        report.add(name, "its statement is not about what the seal holds")
+    expected = before.number + 1 if before else 1
+    if seal.number < expected:
+        report.add(name, "is there twice, or before the first")
+    elif seal.number > expected:
+        gone = range(expected, seal.number)
+        report.add(f"seal {gone[0]}" if len(gone) == 1 else f"seals {expected} to {gone[-1]}", "missing from the chain")
+    elif previous != sealing.digest_of(before):
+        report.add(name, f"does not follow {f'seal {before.number}' if before else 'the beginning'}")
+    elif not _goes_on(seal, before):
+        report.add(name, "leaves transactions out that came after the seal before it")
+
+
+def _previous(seal: Seal) -> str | None:
+    try:
+        said: Any = json.loads(seal.statement)
+        return str(said["previous"])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _goes_on(seal: Seal, before: Seal | None) -> bool:
+    if before is None:
+        return (seal.after_id, seal.from_xid) == (0, 0)
+    return (seal.after_id, seal.from_xid) in {(before.after_id, before.to_xid), (before.last_id, 0)}
+
+
+def _check_signature(report: Report, name: str, seal: Seal, trusted: Trusted | None) -> None:
+    if trusted is None:
+        return
+    if not trusted.knows(seal.key_id):
+        report.add(name, f"signed with a key that is not trusted ({seal.key_id[:16]}…)")
+    elif not trusted.says(seal.key_id, seal.statement, bytes(seal.signature)):
+        report.add(name, "its signature is wrong")
+
+
+def _check_content(report: Report, name: str, link: Link) -> None:
+    leaves = link.leaves
+    if link.shape is None or leaves is None:
+        report.add(name, "its list of leaves can't be read")
+    elif sealing.root_of(link.shape, leaves).hex() != link.seal.root:
+        report.add(name, "its list of leaves has another root")
+
+
+def _compare(report: Report, run: Run) -> None:
+    readable = [(place, link) for place, link in enumerate(run.links, 1) if link.leaves is not None]
+    there = layouts()
+    reach = reach_of(run.batch)
+    for table in sorted(set(run.layouts) - set(there)):
+        report.add(table, "the table was sealed, and is not known any more")
+    for model in sealed_models():
+        layout = run.layout(model._meta.db_table)
+        gone = _columns(layout) - _columns(there[layout.table])
+        if gone:
+            report.add(layout.table, f"columns that were sealed are gone: {', '.join(sorted(gone))}")
+            continue
+        found = digests(model, layout, reach)
+        for place, link in readable:
+            sealed, now = link.parts.get(layout.table, b""), found.get(place, b"")
+            if sealed != now:
+                _name(report, layout, f"seal {link.seal.number}", sealed, now)
+
+
+def _columns(layout: Layout) -> set[str]:
+    return {name for name, _ in (*layout.open, *layout.personal)}
+
+
+def _name(report: Report, layout: Layout, seal: str, sealed: bytes, now: bytes) -> None:
+    """Which rows they are that make two lists differ."""
+    before, after = dict(entries(sealed, layout.kind)), dict(entries(now, layout.kind))
+    if before == after:
+        report.add(seal, f"its list of leaves has another order in {layout.table}")
+    for key in sorted(before.keys() | after.keys()):
+        if before.get(key) != after.get(key):
+            wrong = "added later" if key not in before else "missing" if key not in after else "changed"
+            report.add(f"{layout.table} {key_text(key, layout.kind)}", f"{wrong} ({seal})")
+
+
+def _look_for_strays(report: Report) -> None:
+    for model in sealed_models():
+        if model is not Cause and tenant_field(model) is not None:
+            for key in strays(model):
+                report.add(f"{model._meta.db_table} {key}", "names no cause that there is")
+
+
+class Everywhere:
+    """Rows of tables that have no tenant, and whose cause is in no tenant either: known once every tenant was seen."""
+
+    def __init__(self) -> None:
+        self._models = [model for model in sealed_models() if model is not Cause and tenant_field(model) is None]
+        self._left: set[int | None] = set()
+        for model in self._models:
+            self._left |= {cause for (cause,) in _rows(f"SELECT DISTINCT cause_id FROM {_table(model)}")}  # noqa: S608  a table of ours
+
+    def see(self) -> None:
+        """The causes of the scope in force are there."""
+        asked = [cause for cause in self._left if cause is not None]
+        self._left -= {cause for (cause,) in _rows("SELECT id FROM audit_cause WHERE id = ANY(%s)", asked)}
+
+    def faults(self) -> list[Fault]:
+        """Every row whose cause no scope had."""
+        asked = [cause for cause in self._left if cause is not None]
+        return [
+            Fault(f"{model._meta.db_table} {key}", "names no cause that there is")
+            for model in self._models
+            for (key,) in _rows(
+                f"SELECT {model._meta.pk.column} FROM {_table(model)}"  # noqa: S608  names of our models
+                " WHERE cause_id = ANY(%s) OR cause_id IS NULL ORDER BY 1",
+                asked,
+            )
+        ]
+
+
+def _table(model: type[models.Model]) -> str:
+    return connection.ops.quote_name(model._meta.db_table)
+
+
+def _rows(statement: str, *values: Any) -> list[tuple[Any, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(statement, values or None)
+        return list(cursor.fetchall())
