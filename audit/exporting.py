@@ -87,7 +87,7 @@ def _rows_of(model: type[models.Model], run: Run, reach: Reach) -> Iterator[tupl
     layout = run.layout(model._meta.db_table)
     statement, values = texts(model, layout, reach)
     with connections["default"].chunked_cursor() as cursor:
-        cursor.itersize = _ROWS  # type: ignore[attr-defined]  # psycopg's, through Django's
+        cursor.itersize = _ROWS  # type: ignore[attr-defined]  # psycopg has it
         cursor.execute(statement, values)
         for place, raw, salt, cells in cursor:
             key = bytes(raw)

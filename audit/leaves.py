@@ -325,7 +325,7 @@ def digests(model: type[models.Model], layout: Layout, reach: Reach) -> dict[int
     found: dict[int, list[bytes]] = {}
     # Many rows are read piece by piece; for a few that would be three round trips instead of one.
     with connection.chunked_cursor() if reach.is_wide else connection.cursor() as cursor:
-        cursor.itersize = _AT_ONCE  # type: ignore[attr-defined]  # psycopg's, through Django's
+        cursor.itersize = _AT_ONCE  # type: ignore[attr-defined]  # psycopg has it
         cursor.execute(f"{with_} SELECT place, {columns} FROM {rows}", values)  # noqa: S608  sound names
         for place, key, salt, seen, hidden in cursor:
             personal = sha256(f"{salt or ''}{hidden}{hidden and chr(10)}".encode()).digest()
