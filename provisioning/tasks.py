@@ -148,6 +148,9 @@ def apply_received() -> None:
         if tenant not in has_more:
             return
         has_more.discard(tenant)  # one that fails is left to the next tick
+        with scope(tenant=tenant):
+            if not received.due(at=_now()).exists():  # a tick that finds nothing leaves no cause behind
+                return
         turn = _for_a_turn()
         while go_on():
             if not applying.apply_next(tenant=tenant, clock=_now):

@@ -304,6 +304,16 @@ def test_what_was_received_is_applied_in_every_tenant_and_a_second_tick_finds_no
             assert {(r.state, r.tries) for r in Received.objects.all()} == {("applied", 1)}
 
 
+def test_a_tick_that_finds_nothing_to_apply_writes_nothing(tenant, clock):
+    idp = promised(tenant)
+    with scope(tenant=tenant.pk):
+        before = Cause.objects.count()
+    tasks.apply_received()
+    with scope(tenant=tenant.pk):
+        assert Cause.objects.count() == before
+    assert idp.exchanges() == []
+
+
 def test_a_backlog_of_one_tenant_holds_up_no_other_and_a_deactivation_goes_first(make_tenant, clock, monkeypatch):
     clock.now = dt.datetime.now(dt.UTC) + MINUTE
     busy = promised(make_tenant("busy"), of=5)
