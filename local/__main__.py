@@ -17,7 +17,7 @@ def _up(_arguments: argparse.Namespace) -> int:
 def _test(arguments: argparse.Namespace) -> int:
     pytest_arguments = [argument for argument in arguments.pytest_arguments if argument != "--"]
     if arguments.database_only:
-        pytest_arguments = ["-m", "not local and not browser and not house", *pytest_arguments]
+        pytest_arguments = ["-m", "not local and not browser and not house and not once", *pytest_arguments]
     return checks.run(
         source=arguments.postgres,
         pytest_arguments=pytest_arguments,

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from accounts.models import Tenant
     from tests.factories.scim import Idp
 
-pytestmark = pytest.mark.dialect
+pytestmark = [pytest.mark.dialect, pytest.mark.once]
 
 
 def over_http(connection: http.client.HTTPConnection) -> Callable[[dict[str, Any], Any], Iterable[bytes]]:

@@ -326,6 +326,7 @@ def asked(client: Client, path: str) -> int:
     return len(caught)
 
 
+@pytest.mark.once
 def test_every_list_asks_the_database_the_same_for_1_3_and_3000_rows(client: Client, tenant: Tenant) -> None:
     world = World(tenant)
     enter(client, world.user)

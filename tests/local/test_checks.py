@@ -120,7 +120,7 @@ def test_programs_that_are_missing_are_said_loudly(
             ["test", "--postgres", "system", "--database-only"],
             {
                 "source": "system",
-                "pytest_arguments": ["-m", "not local and not browser and not house"],
+                "pytest_arguments": ["-m", "not local and not browser and not house and not once"],
                 "tests_only": True,
             },
         ),
