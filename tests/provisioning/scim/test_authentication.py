@@ -23,7 +23,13 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.face
 
 ADDRESSES = ["", "/", "/Users/x", "/Users/.search", "/.search", "/Me", "/Bulk", "/Schemas"]
-ADDRESSES += ["/ResourceTypes", "/ServiceProviderConfig", "/Received/x", "/nowhere", *[kind.endpoint for kind in RESOURCE_TYPES]]
+ADDRESSES += [
+    "/ResourceTypes",
+    "/ServiceProviderConfig",
+    "/Received/x",
+    "/nowhere",
+    *[kind.endpoint for kind in RESOURCE_TYPES],
+]
 
 
 def refused() -> list[RefusedToken]:
