@@ -172,8 +172,9 @@ def first_in_lane(*, system: UUID, lane: str) -> Received | None:
 
 
 def begin_one(*, received: Received, at: datetime) -> Received | None:
-    """The same as `begin` for this one, which is waited for where somebody tries it just now; None if it has ended."""
-    return _begun(Received.objects.filter(pk=received.pk, state=ReceivedState.WAITING), at=at)
+    """The same as `begin` for this one as it was seen; None if it has ended, or somebody else has begun it since."""
+    seen = Received.objects.filter(pk=received.pk, state=ReceivedState.WAITING, tries=received.tries)
+    return _begun(seen, at=at)
 
 
 def _begun(rows: QuerySet[Received], *, at: datetime, skip_locked: bool = False) -> Received | None:

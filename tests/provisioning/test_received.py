@@ -179,7 +179,9 @@ def test_a_reduction_waits_for_what_is_only_being_applied(system: System, at: dt
 def test_who_was_overtaken_by_another_try_has_lost_it(system: System, at: dt.datetime) -> None:
     one = sent(system, "a")
     first = begin(at)
-    second = queue.begin_one(received=one, at=at)
+    # Who saw it before that is too late; who sees it now may.
+    assert queue.begin_one(received=one, at=at) is None
+    second = queue.begin_one(received=Received.objects.get(), at=at)
     assert second is not None
     assert (queue.locked(begun=first), queue.locked(begun=second)) == (None, one)
 
