@@ -53,10 +53,12 @@ class Folded:
     members: Net = field(default_factory=Net)
 
 
-def folded(before: Told | None, exchange: Exchange, *, body: Any, rules: Sequence[FieldAuthority]) -> Folded:
+def folded(
+    before: Told | None, exchange: Exchange, *, body: Any, rules: Sequence[FieldAuthority], was_taken: bool = True
+) -> Folded:
     """The resource after an accepted exchange; `body` is the kept request, of its original where it is a replay.
 
-    `rules` are those that counted when it came.
+    `rules` are those that counted when it came; `was_taken`: the original itself was accepted.
     """
     kind = BY_NAME[exchange.resource_type]
     told = before or Told(label=exchange.resource_label)
@@ -66,7 +68,7 @@ def folded(before: Told | None, exchange: Exchange, *, body: Any, rules: Sequenc
     if exchange.method == "DELETE":
         return Folded(told=replace(told, is_ended=True, wants_active=False))
     try:
-        change = _change(told, exchange, kind, restored(body, kind, was_taken=took is None), is_new=before is None)
+        change = _change(told, exchange, kind, restored(body, kind, was_taken=was_taken), is_new=before is None)
     except NotKept:
         return Folded(told=_unclear(told, kind, NOT_KEPT))
     except (ScimError, BadValue):

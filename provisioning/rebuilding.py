@@ -39,6 +39,8 @@ BATCH = 500
 EMPTIED = 20_000
 # A key is made when a request begins: after this long, none that is older can still appear in the ledger.
 SETTLED = timedelta(minutes=5)
+# A request that was acknowledged before it was applied has an old key: each night looks back this far for such ones.
+LOOKS_BACK = timedelta(days=1)
 # The hour, in UTC, at which it is due each night; and after how long it begins from empty.
 NIGHT = 3
 FROM_EMPTY_AFTER = timedelta(days=7)
@@ -84,7 +86,19 @@ def _begin(tenant: UUID, *, at: datetime, from_empty: bool) -> None:
         row.position, row.folded, row.emptied_at = None, 0, at
     elif row.state == RebuildState.COMPARED:
         move(row, RebuildState.FOLDING, by=REBUILD)
+        if row.position is not None and row.until_at is not None:
+            row.position = min(row.position, _floor(row.until_at - LOOKS_BACK))
     row.save()
+
+
+def _floor(at: datetime) -> UUID:
+    return uuid7_floor(int(at.timestamp() * 1000))
+
+
+def _covered(row: Rebuild) -> UUID | None:
+    """Below which id the ledger was folded before, unless the fold has begun from empty since."""
+    goes_on = row.compared_at is not None and row.emptied_at <= row.compared_at
+    return _floor(row.until_at) if goes_on and row.until_at is not None else None
 
 
 def _step(*, until: datetime) -> bool:
@@ -100,8 +114,7 @@ def _step(*, until: datetime) -> bool:
     batch = list(_after(row.position, until=until)[:BATCH])
     if not batch:
         return True
-    _fold(batch)
-    row.position, row.folded = batch[-1].pk, row.folded + len(batch)
+    row.position, row.folded = batch[-1].pk, row.folded + _fold(batch, covered=_covered(row))
     row.save(update_fields=["position", "folded"])
     return False
 
@@ -119,7 +132,7 @@ def _after(position: UUID | None, *, until: datetime) -> QuerySet[Exchange]:
     """What was accepted and is not folded yet, in the order of the ledger."""
     types = (*ACCOUNT_TYPES, GROUP_TYPE, *CATALOGUE_TYPES)
     found = Exchange.objects.filter(
-        id__lt=uuid7_floor(int(until.timestamp() * 1000)), outcome__in=ACCEPTED, resource_id__isnull=False,
+        id__lt=_floor(until), outcome__in=ACCEPTED, resource_id__isnull=False,
         resource_type__in=types,
     ).exclude(intent=Intent.BULK).order_by("id")  # fmt: skip
     return found.filter(id__gt=position) if position is not None else found
@@ -133,16 +146,20 @@ class _Batch:
     rules: Sequence[FieldAuthority]
     originals: Mapping[UUID, Exchange]
     opened: Callable[[Exchange], Bodies]
+    covered: UUID | None
     changed: dict[UUID, Rebuilt] = field(default_factory=dict)
 
-    def take(self, one: Exchange) -> None:
+    def take(self, one: Exchange) -> bool:
+        """Fold one in. False for one that was folded before: the look back is over what came late alone."""
         if one.resource_id is None:
-            return
+            return False
         row = self.known.get(one.resource_id)
+        if row is not None and self.covered is not None and one.pk < self.covered and one.at <= row.said_at:
+            return False
         said = self.originals.get(one.replays, one) if one.replays is not None else one
         rules = authority.in_force(self.rules, system=one.system_id, at=one.at)
         before = None if row is None else _told(row)
-        result = folded(before, one, body=self.opened(said).request, rules=rules)
+        result = folded(before, one, body=self.opened(said).request, rules=rules, was_taken=said.outcome in ACCEPTED)
         if row is None:
             row = Rebuilt(tenant_id=one.tenant_id, system_id=one.system_id, resource_id=one.resource_id)
             row.resource_type, row.said_at = one.resource_type, one.at
@@ -155,6 +172,7 @@ class _Batch:
         row.digest, row.exchange_id, row.said_at = digest(row.document), one.pk, max(row.said_at, one.at)
         self.changed[row.resource_id] = row
         _move(row, result.members)
+        return True
 
 
 def _told(row: Rebuilt) -> Told:
@@ -164,7 +182,8 @@ def _told(row: Rebuilt) -> Told:
     )  # fmt: skip
 
 
-def _fold(batch: Sequence[Exchange]) -> None:
+def _fold(batch: Sequence[Exchange], *, covered: UUID | None) -> int:
+    """How many were folded in."""
     about = {one.resource_id for one in batch if one.resource_id is not None}
     originals = Exchange.objects.in_bulk([one.replays for one in batch if one.replays is not None])
     found = _Batch(
@@ -172,14 +191,15 @@ def _fold(batch: Sequence[Exchange]) -> None:
         rules=authority.rules_ever({one.system_id for one in batch}),
         originals=originals,
         opened=bodies.opener([*batch, *originals.values()]),
+        covered=covered,
     )
     # An exchange is inserted while its resource is locked: of one resource, the times are in the order of the effects.
-    for one in sorted(batch, key=lambda one: (one.at, one.pk)):
-        found.take(one)
-    fresh = [row for row in found.changed.values() if row._state.adding]  # noqa: SLF001  Django's word for "not saved yet"
-    old = [row for row in found.changed.values() if not row._state.adding]  # noqa: SLF001
-    Rebuilt.objects.bulk_create(fresh, batch_size=BATCH)
-    Rebuilt.objects.bulk_update(old, _TOLD, batch_size=100)
+    count = sum(found.take(one) for one in sorted(batch, key=lambda one: (one.at, one.pk)))
+    Rebuilt.objects.bulk_create(
+        found.changed.values(), batch_size=BATCH, update_conflicts=True, update_fields=_TOLD,
+        unique_fields=["tenant", "resource_id"],
+    )  # fmt: skip
+    return count
 
 
 _ADD = """
@@ -209,9 +229,14 @@ def _move(row: Rebuilt, net: Net) -> None:
 # -- compared
 
 
-def compare(*, until: datetime, at: datetime) -> Compared:
-    """Compare what the ledger gives with the roll, and write down what it showed: a finding where it differs."""
+def compare(*, until: datetime, at: datetime) -> Compared | None:
+    """Compare what the ledger gives with the roll, and write down what it showed: a finding where it differs.
+
+    None where somebody began from empty meanwhile.
+    """
     row = Rebuild.objects.select_for_update().get()
+    if row.state == RebuildState.EMPTYING:
+        return None
     shown = rebuilt.compared(until=until)
     move(row, RebuildState.COMPARED, by=REBUILD)
     row.until_at, row.compared_at = until, at

@@ -276,6 +276,8 @@ def _pass_over(row: Replay, word: str, because: str, *, at: datetime) -> bool:
     """It can't be replayed: that is written down, and the next one is due."""
     with _scope(row):
         found = _locked(row.pk)
+        if found.position != row.position:
+            return False  # somebody else went on meanwhile: what is next now is another one
         one = _next(found) if found.state == ReplayState.RUNNING else None
         if one is None:
             return found.state != ReplayState.RUNNING or _close(found, at=at)

@@ -79,6 +79,9 @@ STATES: dict[str, tuple[str, Any]] = {
     "given_up": ("-", gettext_lazy("given up")),
     "refused": ("x", gettext_lazy("refused")),
     "planned": ("~", gettext_lazy("planned")),
+    "emptying": ("~", gettext_lazy("emptying")),
+    "folding": ("~", gettext_lazy("folding")),
+    "compared": ("=", gettext_lazy("compared")),
 }
 
 # One drawing for each shape, so that no state is told by colour alone.

@@ -29,7 +29,7 @@ class Rebuild(TenantOwned):
     """
 
     rights: ClassVar = Rights.BOUNDED
-    untracked: ClassVar = "a measurement that is taken anew; what it showed is in the journal and in findings"
+    untracked: ClassVar = "a bounded measurement, one row a tenant; what it showed is in the journal and in findings"
 
     state = models.CharField(max_length=16, choices=RebuildState.choices, default=RebuildState.FOLDING)
     position = models.UUIDField(null=True, blank=True)
@@ -62,7 +62,7 @@ class Rebuilt(TenantOwned):
     """One resource as the ledger alone tells it. `unclear` says why its document can't be told, in a word."""
 
     rights: ClassVar = Rights.BOUNDED
-    untracked: ClassVar = "a fold of the ledger that is thrown away and made again"
+    untracked: ClassVar = "bounded by the roll: a fold of the ledger that is thrown away and made again"
 
     system = TenantForeignKey(System, related_name="+", db_index=False)
     resource_id = models.UUIDField()
@@ -88,7 +88,7 @@ class RebuiltMember(TenantOwned):
     """One member of a rebuilt group: the resource ids of both."""
 
     rights: ClassVar = Rights.BOUNDED
-    untracked: ClassVar = "a fold of the ledger that is thrown away and made again"
+    untracked: ClassVar = "bounded by the roll: a fold of the ledger that is thrown away and made again"
 
     group_ref = models.UUIDField()
     member_ref = models.UUIDField()

@@ -9,15 +9,16 @@ import pytest
 
 from accounts.models import RoleName
 from accounts.models.finding import Finding
+from audit.keys import uuid7_floor
 from audit.scope import scope
-from provisioning import authority, execution, plans, rebuilding, tasks
+from provisioning import authority, execution, plans, rebuilding, shadows, tasks
 from provisioning.authority import RuleKind
 from provisioning.models.exchange import Exchange
 from provisioning.models.plan import Plan
 from provisioning.models.rebuild import Rebuild, Rebuilt, RebuiltMember
 from provisioning.models.shadow import Shadow
 from tests.conftest import a_cause, as_setup
-from tests.factories.governance import staff
+from tests.factories.governance import a_person, a_shadow, staff
 from tests.factories.permits import granted
 from tests.factories.rebuilds import rebuild, shown
 from tests.factories.replays import a_patch, active, apply, joins, leaves, now, parked, title
@@ -85,11 +86,12 @@ def test_one_that_is_cut_off_goes_on_where_it_stands(tenant, idp, monkeypatch):
     monkeypatch.setattr(rebuilding, "BATCH", 2)
     real, left = rebuilding._fold, [None, None]
 
-    def dies(batch: Any) -> None:
-        real(batch)
+    def dies(batch: Any, **values: Any) -> int:
+        count: int = real(batch, **values)
         if not left:
             raise KeyboardInterrupt
         left.pop()
+        return count
 
     monkeypatch.setattr(rebuilding, "_fold", dies)
     with pytest.raises(KeyboardInterrupt):
@@ -128,14 +130,14 @@ def test_what_nobody_said_is_found_named_and_closed_when_it_is_right_again(tenan
 
 
 def test_a_resource_that_no_exchange_made_and_one_that_is_gone_are_found(tenant, idp):
-    ada = idp.user("ada")
+    idp.user("ada")
     rebuild(tenant)
-    with scope(tenant=tenant.pk):
-        Rebuilt.objects.filter(resource_id=ada).delete()
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        a_shadow(idp.system, a_person(tenant, "smuggled", at=now()), at=now())
         row = Rebuilt(tenant=tenant, system=idp.system, resource_id=idp.last().pk, resource_type="User", label="ghost")
         row.exchange_id, row.said_at = idp.last().pk, now()
         row.save()
-    assert result(rebuild(tenant)) == (0, 2, {})
+    assert result(rebuild(tenant)) == (1, 2, {})
     assert findings(tenant)[0][1]["what"] == {"not in the ledger": 1, "not in the roll": 1}
 
 
@@ -163,6 +165,21 @@ def test_a_masked_value_is_left_out_until_the_resource_is_stated_whole(tenant, i
     assert result(rebuild(tenant)) == (0, 0, {"unclear": 1})
     idp.put(f"/Users/{ada}", {"schemas": ["urn:ietf:params:scim:schemas:core:2.0:User"], "userName": "ada"})
     assert result(rebuild(tenant)) == (1, 0, {})
+
+
+def test_one_that_was_applied_late_under_an_old_key_is_folded_all_the_same(tenant, idp):
+    ada = idp.user("ada", title="Ops")
+    rebuild(tenant)
+    folded = shown(tenant).folded
+    hour_ago = uuid7_floor(int((now() - dt.timedelta(hours=1)).timestamp() * 1000))
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        document = {"userName": "ada", "title": "SRE"}
+        tampered(ada, document=document, digest=shadows.digest(document))
+    parked(idp, "PATCH", f"/Users/{ada}", a_patch(title("SRE")), id=hour_ago, outcome="applied", status=200)
+    assert result(rebuild(tenant)) == (1, 0, {})
+    assert shown(tenant).folded == folded + 1
+    assert result(rebuild(tenant)) == (1, 0, {})
+    assert shown(tenant).folded == folded + 1
 
 
 def test_rules_of_their_time_are_folded_with(tenant, idp):

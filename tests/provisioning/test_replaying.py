@@ -243,5 +243,5 @@ def test_a_step_costs_the_same_however_much_was_done_before(tenant, idp, chen, b
         parked(idp, "PATCH", f"/Users/{user}", a_patch(title("SRE")))
     row = begin(tenant, PARKED, chen)
     advance(tenant, row, most=before)
-    with scope(tenant=tenant.pk, cause=a_cause()), django_assert_num_queries(27):
+    with scope(tenant=tenant.pk, cause=a_cause()), django_assert_num_queries(25):
         replaying.step(replay_id=row.pk, at=now())
