@@ -103,7 +103,7 @@ def _values(found: Cursor, rows: Sequence[Any]) -> list[Value]:
     stands = moment_of(found.position)
     causes = Cause.objects.in_bulk({row.cause_id for row in rows if row.cause_id is not None})
     told = timeline(kind="cursor", subject_id=str(found.pk)).filter(cause_id__in=list(causes))
-    said = dict(told.values_list("cause_id", "sentence"))
+    said = dict(told.order_by("id").values_list("cause_id", "sentence"))
     shown = []
     for row in rows:
         until = moment_of(row.position)
@@ -136,13 +136,14 @@ def follow(request: PageRequest, pk: UUID) -> HttpResponse:
         raise Refused(why)
 
     def do(cleaned: dict[str, Any]) -> HttpResponse:
+        on = Cursor.objects.filter(system=found, stream=cleaned["stream"]).exclude(state=CursorState.STOPPED).exists()
         made = cursors.follow(
             system=found, stream=cleaned["stream"], cadence_minutes=cleaned["cadence_minutes"], at=request.at
         )
         said = (
-            _("%(system)s: %(stream)s are followed every %(n)d minutes. A complete reading is due first.")
-            if made.state == CursorState.WAITING
-            else _("%(system)s: %(stream)s are followed already, every %(n)d minutes: nothing was changed.")
+            _("%(system)s: %(stream)s are followed already, every %(n)d minutes: nothing was changed.")
+            if on
+            else _("%(system)s: %(stream)s are followed every %(n)d minutes. A complete reading is due first.")
         )
         messages.success(request, said % (_named(made) | {"n": made.cadence_minutes}))
         return HttpResponseRedirect(_page_of(made))
