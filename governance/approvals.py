@@ -4,6 +4,7 @@
     ask_role(user=…, name=…, tenant=…, asked_by=…, reason=…, at=…) -> Approval
     ask_exception(review=…, asked_by=…, reason=…, until=…, at=…) -> Approval
     ask_returns(system=…, asked_by=…, reason=…, until=…, at=…) -> Approval
+    ask_rewind(cursor=…, to=…, asked_by=…, reason=…, at=…) -> Approval    (`governance.rewinds`)
     version(approval) -> str                          what a page showed; handed back to `answer` as `seen`
     answer(approval=…, user=…, is_yes=…, reason=…, at=…, expires_at=None, seen="") -> Approval
     lapse_due(at=…) -> int                            what nobody answered in time, and what has become idle
@@ -27,10 +28,11 @@ from accounts.rules import Refused, demand
 from audit.cause import current
 from audit.journal import record
 from audit.transitions import move
-from governance import notices
+from governance import notices, rewinds
 from governance.asking import CantAsk, ask_exception, ask_returns, ask_role, open_for_plans, reasoned, to_ask
 from governance.consequences import DO, BadAnswer, Stale, subjects
 from governance.models.approval import Answer, Approval, ApprovalKind, ApprovalState
+from governance.rewinds import ask_rewind
 from governance.rules import bars, may_answer, refusal
 from governance.states import APPROVAL, Event
 from provisioning import plans
@@ -38,7 +40,7 @@ from provisioning.models.plan import Plan
 from provisioning.states import PLAN_WAITS
 
 __all__ = [
-    "BadAnswer", "CantAsk", "Stale", "answer", "ask_exception", "ask_returns", "ask_role", "lapse_due",
+    "BadAnswer", "CantAsk", "Stale", "answer", "ask_exception", "ask_returns", "ask_rewind", "ask_role", "lapse_due",
     "open_for_plans", "subjects", "to_ask", "version",
 ]  # fmt: skip
 
@@ -186,11 +188,12 @@ def _idle() -> QuerySet[Approval]:
 
 def has_something_to_lapse(*, at: datetime) -> bool:
     """Whether anything is past its time or idle, so that an idle tick writes nothing at all."""
-    return _over(at=at).exists() or _idle().exists() or _never_asked(at=at).exists()
+    ended = (_over(at=at), _idle(), rewinds.overtaken(), _never_asked(at=at))
+    return any(rows.exists() for rows in ended)
 
 
 def lapse_due(*, at: datetime) -> int:
-    """Silence means no: what is past its time lapses with its plan. A question whose plan ended otherwise is void.
+    """Silence means no: what is past its time lapses with its plan. What asks about something that is over is void.
 
     Returns how many questions and plans ended.
     """
@@ -200,6 +203,10 @@ def lapse_due(*, at: datetime) -> int:
             plan = _its_plan(question)
             because = plan.ended_because or _("the plan is %(state)s") % {"state": plan.get_state_display()}
             _end(question, ApprovalState.VOID, because=because, event=Event.APPROVAL_VOID, at=at)
+            ended += 1
+        anew = _("the feed has begun anew since: what was asked about is not there any more")
+        for question in _claim(rewinds.overtaken()):
+            _end(question, ApprovalState.VOID, because=anew, event=Event.APPROVAL_VOID, at=at)
             ended += 1
         because = _("nobody, or too few, answered in time; silence means no")
         for question in _claim(_over(at=at)):

@@ -31,7 +31,8 @@ class CantAsk(ValueError):
     """There is nothing to ask; the message says why."""
 
 
-def _asked(approval: Approval, *, at: datetime) -> Approval:
+def begin(approval: Approval, *, at: datetime) -> Approval:
+    """A question that was just written: the journal and whoever may answer it are told."""
     # The database adds whoever else is barred; the row shows it from the start.
     approval.refresh_from_db(fields=["barred"])
     record(
@@ -61,7 +62,7 @@ def open_for_plans(*, at: datetime) -> int:
     for plan in to_ask(at=at).select_for_update(skip_locked=True, of=("self",)).select_related("system", "account"):
         try:
             with transaction.atomic():
-                _asked(_of_plan(plan), at=at)
+                begin(_of_plan(plan), at=at)
                 opened += 1
         except IntegrityError as error:
             if constraint_of(error) != "governance_approval_one_open_per_plan":
@@ -138,7 +139,7 @@ def ask_role(*, user: User, name: RoleName, tenant: Tenant, asked_by: User, reas
             asked_at=at,
             until=at + OTHERS_LAST,
         )
-        return _asked(made, at=at)
+        return begin(made, at=at)
 
 
 def ask_exception(*, review: Review, asked_by: User, reason: str, until: datetime, at: datetime) -> Approval:
@@ -171,12 +172,17 @@ def ask_exception(*, review: Review, asked_by: User, reason: str, until: datetim
             asked_at=at,
             until=min(at + OTHERS_LAST, until),
         )
-        return _asked(made, at=at)
+        return begin(made, at=at)
 
 
 def _check_end(until: datetime, *, at: datetime) -> None:
     if not at < until <= at + LONGEST_EXCEPTION:
         raise BadAnswer(_("an exception ends within %(days)d days from now") % {"days": LONGEST_EXCEPTION.days})
+
+
+def open_about(system: System, kind: ApprovalKind) -> Approval | None:
+    """The question of that kind about a system that waits, if there is one."""
+    return Approval.objects.filter(state=ApprovalState.OPEN, system=system, kind=kind).first()
 
 
 def ask_returns(*, system: System, asked_by: User, reason: str, until: datetime, at: datetime) -> Approval:
@@ -195,7 +201,7 @@ def ask_returns(*, system: System, asked_by: User, reason: str, until: datetime,
             raise CantAsk(str(error)) from error
         if found.reactivation_policy == ReactivationPolicy.APPROVAL:
             raise CantAsk(_("people approve each return at %(system)s: change its policy first") % {"system": found})
-        live = Approval.objects.filter(state=ApprovalState.OPEN, system=found).first()
+        live = open_about(found, ApprovalKind.RETURNS)
         if live is not None:
             return live
         policy = found.get_reactivation_policy_display()
@@ -218,4 +224,4 @@ def ask_returns(*, system: System, asked_by: User, reason: str, until: datetime,
             asked_at=at,
             until=min(at + OTHERS_LAST, until),
         )
-        return _asked(made, at=at)
+        return begin(made, at=at)

@@ -1,4 +1,4 @@
-"""What enough yes do: a permit is minted and the plan carried out, a role granted, an exception made.
+"""What enough yes do: a permit is minted and the plan carried out, a role granted, an exception made, a feed rewound.
 
 Each is called by `governance.approvals.answer` in the transaction of the last answer, and returns one sentence.
 """
@@ -18,7 +18,8 @@ from accounts.rules import Refused
 from audit.journal import Subject
 from governance.models.approval import Approval, ApprovalKind
 from governance.models.campaign import Review, ReviewState
-from provisioning import execution, plans
+from provisioning import cursors, execution, plans
+from provisioning.models.cursor import Cursor
 from provisioning.models.plan import Plan
 
 
@@ -140,10 +141,26 @@ def _returns(question: Approval, _plan: Plan | None, yes: list[UUID], _barred: s
     return _("excepted until %(until)s") % {"until": f"{until:%Y-%m-%d %H:%M} UTC"}
 
 
+def _rewind(question: Approval, _plan: Plan | None, _yes: list[UUID], _barred: set[UUID], at: datetime) -> str:
+    facts, system = question.facts, question.system
+    cursor = Cursor.objects.select_related("system").filter(pk=facts["cursor"], system=system).first()
+    if cursor is None or system is None or system.ended_at is not None:
+        raise Stale(_("the system has ended; nothing was written"))
+    reason = f"Asked by {question.asked_by}: {facts['reason']}"
+    try:
+        cursors.rewind(cursor=cursor, to=facts["to"], epoch=facts["epoch"], reason=reason, at=at)
+    except (cursors.CantFollow, cursors.Stale) as error:
+        raise Stale(_("%(why)s Nothing was written.") % {"why": error}) from error
+    return _("it is listened to once more from %(when)s UTC") % {
+        "when": f"{datetime.fromisoformat(facts['goes_back_to']):%Y-%m-%d %H:%M}"
+    }
+
+
 DO = {
     ApprovalKind.REACTIVATION: _return,
     ApprovalKind.PLAN: _execute,
     ApprovalKind.ROLE: _role,
     ApprovalKind.EXCEPTION: _except,
     ApprovalKind.RETURNS: _returns,
+    ApprovalKind.REWIND: _rewind,
 }

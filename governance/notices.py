@@ -50,6 +50,7 @@ TOLD = (
     FindingKind.STILL_ACTIVE,
     FindingKind.MASS_REDUCTION,
     FindingKind.NOT_MEASURED,
+    FindingKind.FEED_SILENT,
     FindingKind.SWEEP_FAILED,
     FindingKind.MEMBERS_UNRESOLVED,
 )
@@ -191,6 +192,9 @@ _TODO: Mapping[str, Any] = {
         "Everything was applied, and that system's plans are held. See whether it was meant."
     ),
     FindingKind.NOT_MEASURED: _lazy("Until it is read completely again, nobody knows what changed there."),
+    FindingKind.FEED_SILENT: _lazy(
+        "What changes there is heard no sooner than its next complete reading. Its page says what it answered."
+    ),
     FindingKind.SWEEP_FAILED: _lazy("It was not done, and will be tried again. Look at the finding for its cause."),
     FindingKind.MEMBERS_UNRESOLVED: _lazy(
         "Nobody was taken out of the group. See who was meant to leave it, and let the system say so in another way."

@@ -242,9 +242,12 @@ def said_facts(facts: Mapping[str, Any], *, besides: Collection[str] = ()) -> li
 # What people call the facts whose own names are ours.
 _NAMES: Mapping[str, Any] = {
     "at": gettext_lazy("ended"),
+    "events_since": gettext_lazy("events of the feed since then"),
+    "exchanges_since": gettext_lazy("exchanges taken in since then"),
     "expires_at": gettext_lazy("ends"),
     "frozen_at": gettext_lazy("as of"),
     "findings_count": gettext_lazy("findings, in all"),
+    "goes_back_to": gettext_lazy("from"),
     "here": gettext_lazy("here it is"),
     "is_privileged": gettext_lazy("privileged"),
     "last_certified_at": gettext_lazy("last certified"),
@@ -255,6 +258,7 @@ _NAMES: Mapping[str, Any] = {
     "owners_losing_all": gettext_lazy("owners who lose all"),
     "read_since": gettext_lazy("reading begun"),
     "remote_id": gettext_lazy("id there"),
+    "stands_at": gettext_lazy("it stood at"),
     "there": gettext_lazy("there it is"),
 }
 

@@ -23,6 +23,7 @@ WORDS: dict[ApprovalKind, Word] = {
     ApprovalKind.ROLE: Word.ROLE_APPROVE,
     ApprovalKind.EXCEPTION: Word.FINDING_HANDLE,
     ApprovalKind.RETURNS: Word.REACTIVATION_APPROVE,
+    ApprovalKind.REWIND: Word.LEDGER_REPLAY,
 }
 # What may still change before a line is settled.
 DECIDABLE = frozenset({ReviewState.WAITING, ReviewState.CERTIFIED, ReviewState.REVOKED, ReviewState.SILENT})

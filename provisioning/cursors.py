@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 
 from accounts.findings import Wrong, open_or_raise, resolve
 from accounts.models.finding import FindingKind, Severity
-from accounts.models.system import System
+from accounts.models.system import System, SystemAdministrator
 from audit.cause import current
 from audit.journal import Subject, record
 from audit.keys import uuid7
@@ -27,12 +27,13 @@ from audit.models import Cause, CauseKind
 from audit.redaction import redact_text
 from audit.scope import scope
 from audit.transitions import move as move_state
-from provisioning import connections
+from provisioning import connections, systems
 from provisioning.models.connection import Connection, Connector
 from provisioning.models.cursor import Cursor, CursorState, FeedEvent, Listening
 from provisioning.models.snapshot import Snapshot, SnapshotState
 from provisioning.states import CURSOR, Event
 
+Because = SystemAdministrator.Because
 LEASE = timedelta(minutes=5)
 """How long a worker that died keeps others from its cursor."""
 SILENT_AFTER = 2
@@ -78,13 +79,24 @@ def silent_key(cursor: UUID) -> str:
     return f"feed_silent:{cursor}"
 
 
+def in_the_way(system: System, connection: Connection | None) -> str:
+    """Why a system can't be followed, or nothing."""
+    if system.ended_at is not None:
+        return _("%(system)s has ended.") % {"system": system.name}
+    if connection is None or connection.connector == Connector.NONE:
+        return _("%(system)s is not connected: say where it is read first.") % {"system": system.name}
+    return ""
+
+
 def follow(*, system: System, stream: str, cadence_minutes: int, at: datetime) -> Cursor:
     """Listen to a stream from now on. It begins with a complete reading. Raises `CantFollow`."""
     with transaction.atomic():
         connection = Connection.objects.select_for_update().filter(system=system).first()
-        if connection is None or connection.connector == Connector.NONE:
-            raise CantFollow(_("%(system)s is not connected: say where it is read first.") % {"system": system.name})
-        found = Cursor.objects.select_for_update(of=("self",)).filter(system=system, stream=stream).first()
+        if why := in_the_way(system, connection):
+            raise CantFollow(why)
+        found = Cursor.objects.filter(system=system, stream=stream).first()
+        if found is not None:
+            found = _locked(found)
         if found is not None and found.state != CursorState.STOPPED:
             return found
         because = _("it has not been followed before now")
@@ -99,6 +111,7 @@ def follow(*, system: System, stream: str, cadence_minutes: int, at: datetime) -
             found.save()
             Listening.objects.filter(cursor=found).update(due_at=at, problem="")
         connections.read_soon(system=system, at=at)
+        _administered(found, at=at)
         _note(found, Event.FEED_FOLLOWED, f"is followed every {cadence_minutes} minutes, after a complete reading")
     return found
 
@@ -113,7 +126,25 @@ def stop(*, cursor: Cursor, reason: str, at: datetime) -> Cursor:
         found.gap_at, found.gap_because = None, ""
         found.save()
         resolve([gap_key(found.pk), silent_key(found.pk)], because="the feed is not followed any more", at=at)
+        _administered(found, at=at)
         _note(found, Event.FEED_STOPPED, f"is not followed any more. {reason}")
+    return found
+
+
+def change_cadence(*, cursor: Cursor, cadence_minutes: int, at: datetime) -> Cursor:
+    """Listen more, or less often, from now on. Raises `CantFollow` for one that is not followed."""
+    with transaction.atomic():
+        found = _locked(cursor)
+        if found.state == CursorState.STOPPED:
+            raise CantFollow(_("It is stopped: follow it again, and say how often."))
+        if found.cadence_minutes == cadence_minutes:
+            return found
+        was, found.cadence_minutes = found.cadence_minutes, cadence_minutes
+        found.save(update_fields=["cadence_minutes"])
+        later = at + timedelta(minutes=cadence_minutes)
+        Listening.objects.filter(cursor=found, due_at__gt=later).update(due_at=later)
+        _administered(found, at=at)
+        _note(found, Event.FEED_CADENCE, f"is listened to every {cadence_minutes} minutes, was every {was}")
     return found
 
 
@@ -214,13 +245,16 @@ def go_on(cursor: Cursor, *, position: Mapping[str, Any], reading: Snapshot, at:
     _note(cursor, Event.FEED_GOES_ON, f"goes on from the reading of {reading.started_at:%Y-%m-%d %H:%M} UTC")
 
 
-def rewind(*, cursor: Cursor, to: Mapping[str, Any], reason: str, at: datetime) -> Cursor:
+def rewind(*, cursor: Cursor, to: Mapping[str, Any], reason: str, at: datetime, epoch: int | None = None) -> Cursor:
     """Listen once more from an earlier position. What was received already is known by its digest, and changes nothing.
 
-    Who may, and after whose yes, is asked above (`governance.rewinds`). Raises `CantFollow`.
+    Who may, and after whose yes, is asked above (`governance.rewinds`); with `epoch`, of the cursor as it was then.
+    Raises `CantFollow`, and `Stale` for a cursor that has begun anew since.
     """
     with transaction.atomic():
         found = _locked(cursor)
+        if epoch is not None and found.epoch != epoch:
+            raise Stale(_("The feed has begun anew since that was asked."))
         if found.state != CursorState.FOLLOWING:
             raise CantFollow(_("It is not followed now: there is no position to go back from."))
         was = found.position
@@ -287,7 +321,14 @@ def _begin_anew(cursor: Cursor, *, to: CursorState) -> None:
     FeedEvent.objects.filter(cursor=cursor).delete()
 
 
+def _administered(cursor: Cursor, *, at: datetime) -> None:
+    """Who says how a system is listened to counts as asking for what it says, for a time."""
+    systems.administered(cursor.system, because=Because.ADMINISTERS, who=None, at=at, until=at)
+
+
 def _locked(cursor: Cursor) -> Cursor:
+    """Locked in the order in which whoever listens to it locks: otherwise each could wait for the other."""
+    Listening.objects.select_for_update(of=("self",)).filter(cursor=cursor.pk).first()
     return Cursor.objects.select_for_update(of=("self",)).select_related("system").get(pk=cursor.pk)
 
 

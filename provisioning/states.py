@@ -108,6 +108,7 @@ class Event(StrEnum):
     ENTRY_ENDED = "catalogue.entry_ended"
     FEED_FOLLOWED = "feed.followed"
     FEED_STOPPED = "feed.stopped"
+    FEED_CADENCE = "feed.cadence"
     FEED_GAP = "feed.gap"
     FEED_GOES_ON = "feed.goes_on"
     FEED_REWOUND = "feed.rewound"

@@ -16,6 +16,7 @@ from accounts import lifecycle
 from accounts.models.account import Account
 from accounts.rules import Refused, Word
 from governance import approvals as door
+from governance import rewinds
 from governance.admin import plan_facts
 from governance.models.approval import Answer, Approval, ApprovalKind, ApprovalState
 from governance.pages import (
@@ -40,7 +41,7 @@ from provisioning.states import PLAN_LIVE, PLAN_WAITS
 # Facts that a page shows in their own place, or that mean nothing to a person.
 SHOWN_ELSEWHERE = frozenset({
     "sample", "run", "because", "asked_by", "asked_at", "system", "hash", "limits", "asked_by_identity", "exchange",
-    "acts", "groups", "repeats", "policy_asked",
+    "acts", "groups", "repeats", "policy_asked", "cursor", "to", "epoch",
 })  # fmt: skip
 
 
@@ -237,6 +238,7 @@ def _answer(request: PageRequest, pk: UUID, *, is_yes: bool) -> HttpResponse:
             if many
             else _("It is carried out with the last yes, at once."),
             *_comes_back(found),
+            *(rewinds.promises() if found.kind == ApprovalKind.REWIND else []),
         ]
         if is_yes
         else [_("One no is enough: it is not done.")],

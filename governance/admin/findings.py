@@ -34,6 +34,8 @@ CLOSES: dict[str, Any] = {
     FindingKind.STILL_ACTIVE: gettext_lazy("a read shows it inactive or absent there"),
     FindingKind.EXPIRES: gettext_lazy("it is renewed or has ended"),
     FindingKind.NO_OWNER: gettext_lazy("somebody accepts it, or it has ended"),
+    FindingKind.FEED_GAP: gettext_lazy("a complete reading has shown what was missed"),
+    FindingKind.FEED_SILENT: gettext_lazy("its system answers again, or it is not followed any more"),
     FindingKind.NOT_APPLIED: gettext_lazy("it is applied, or somebody gives it up on the page of the ledger"),
     FindingKind.MEMBERS_UNRESOLVED: gettext_lazy(
         "its system states the whole membership of that group or ends it, or somebody has put it right and says so"

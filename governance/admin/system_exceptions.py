@@ -15,13 +15,14 @@ from accounts.rules import Refused, Word
 from governance import approvals
 from governance.admin import tokens
 from governance.admin.system_forms import ReturnsForm
-from governance.models.approval import Approval, ApprovalState
+from governance.asking import open_about
+from governance.models.approval import Approval, ApprovalKind
 from governance.pages import Ask, PageRequest, ask, page
 
 
 def asked(system: System) -> Approval | None:
     """The question about a system's exception that waits, if there is one."""
-    return Approval.objects.filter(system=system, state=ApprovalState.OPEN).first()
+    return open_about(system, ApprovalKind.RETURNS)
 
 
 @page(Word.SYSTEM_MANAGE)

@@ -18,7 +18,7 @@ from accounts.models.exception import ExceptionKind
 from accounts.models.system import ReactivationPolicy, System, SystemKind
 from accounts.rules import Word
 from governance import freshness
-from governance.admin import system_exceptions, system_people, system_rules, system_strict, tokens
+from governance.admin import system_exceptions, system_feeds, system_people, system_rules, system_strict, tokens
 from governance.admin.coercions import rules_seen
 from governance.admin.guide_texts import GUIDES
 from governance.admin.once import answer, once
@@ -29,7 +29,7 @@ from governance.admin.system_seen import shown as has_shown
 from governance.admin.system_test import guide_of
 from governance.pages import Ask, NumberedForm, PageRequest, ask, page, window
 from provisioning import connections as connection_door
-from provisioning import reconciliation
+from provisioning import cursors, reconciliation
 from provisioning import systems as door
 from provisioning.models.connection import Connection
 from provisioning.models.run import Run
@@ -112,6 +112,8 @@ def system(request: PageRequest, pk: UUID) -> HttpResponse:
             "needs_exception": found.reactivation_policy != ReactivationPolicy.APPROVAL,
             "administrators": administrators,
             "counting": counting,
+            "feeds": system_feeds.lines(found, at=request.at),
+            "no_feed": cursors.in_the_way(found, connection),
             "off": _off(found, connection),
         },
     )

@@ -26,6 +26,7 @@ class ApprovalKind(models.TextChoices):
     ROLE = "role", _("may somebody have a role?")
     EXCEPTION = "exception", _("may a line of a campaign stay open for a time?")
     RETURNS = "returns", _("may a system's accounts come back without people for a time?")
+    REWIND = "rewind", _("may a feed be listened to once more?")
 
 
 class ApprovalState(models.TextChoices):
@@ -86,6 +87,7 @@ class Approval(TenantOwned):
                 condition=Q(kind="role", user__isnull=False)
                 | Q(kind="exception", review_id__isnull=False, account__isnull=False, lasts_until__isnull=False)
                 | Q(kind="returns", system__isnull=False, lasts_until__isnull=False)
+                | Q(kind="rewind", system__isnull=False, facts__has_keys=["cursor", "stream", "to", "epoch"])
                 | Q(kind__in=["reactivation", "plan"], plan_id__isnull=False),
                 name="governance_approval_has_its_subject",
             ),
@@ -104,9 +106,9 @@ class Approval(TenantOwned):
                 name="governance_approval_one_open_per_line",
             ),
             models.UniqueConstraint(
-                fields=["tenant", "system"],
+                fields=["tenant", "system", "kind"],
                 condition=Q(state="open", system__isnull=False),
-                name="governance_approval_one_open_per_system",
+                name="governance_approval_one_open_of_a_kind_per_system",
             ),
         )
 

@@ -24,6 +24,16 @@ OVERLAP = timedelta(minutes=2)
 MOST = 50_000
 
 
+def position_at(moment: datetime) -> Position:
+    """Where to begin so that nothing is missed which was said at or after that moment of our clock."""
+    return {"modified": (moment - OVERLAP).astimezone(UTC).isoformat()}
+
+
+def moment_of(position: Position | None) -> datetime | None:
+    """Up to which of their times everything was heard, if the position is one of these."""
+    return _time((position or {}).get("modified"))
+
+
 @dataclass(frozen=True)
 class ScimDelta:
     """The changes of one kind of resources of one server, `count` to a page."""
@@ -34,11 +44,11 @@ class ScimDelta:
 
     def begins_at(self, moment: datetime) -> Position:
         """Their clock may be behind ours by as much as the overlap."""
-        return {"modified": (moment - OVERLAP).astimezone(UTC).isoformat()}
+        return position_at(moment)
 
     def batches(self, position: Position) -> Iterator[Batch]:
         """One pass. Its last batch has the new position, where the pass was steady."""
-        newest = _time(position.get("modified"))
+        newest = moment_of(position)
         if newest is None:
             raise Gap("The position of this feed is not one of its own.")
         since = newest - OVERLAP

@@ -86,6 +86,12 @@ class Received(TenantOwned):
                 name="provisioning_received_lane",
                 condition=Q(state__in=sorted(RECEIVED_OPEN)),
             ),
+            # What came through a cursor since.
+            models.Index(
+                fields=["tenant", "token_id", "received_at"],
+                name="provisioning_received_of_feed",
+                condition=Q(source="feed"),
+            ),
         )  # fmt: skip
         constraints = (
             models.CheckConstraint(

@@ -20,6 +20,7 @@ from local.state import ROOT
 from tests.flows.drill.ahead import Applying, Promising
 from tests.flows.drill.asking import Asking
 from tests.flows.drill.installation import Installation, installed
+from tests.flows.drill.listening import Hearing
 from tests.flows.drill.picture import differing, picture, torn
 from tests.flows.drill.seeded import Counts, drill
 from tests.flows.drill.stories import Expiry, Reading, Settling, Story
@@ -39,6 +40,7 @@ STORIES: dict[str, type[Story]] = {
     "scim": Asking,
     "received": Promising,
     "apply": Applying,
+    "feed": Hearing,
     "snapshot": Reading,
     "run": Reading,
     "plan": Reading,

@@ -74,6 +74,19 @@ def an_exception(**values: Any) -> dict[str, Any]:
     return given | values
 
 
+FACTS = {"cursor": "1", "stream": "scim-delta/Users", "to": {"modified": "2026-11-01T00:00:00+00:00"}, "epoch": 1}
+
+
+def a_rewind(**values: Any) -> dict[str, Any]:
+    """A question about a feed."""
+    return {"kind": "rewind", "plan_id": None, "system": rows.system(), "facts": FACTS} | values
+
+
+def without_a_fact(name: str) -> Callable[[], Any]:
+    """A question about a feed that does not say one thing."""
+    return lambda: rows.approval(**a_rewind(facts={k: v for k, v in FACTS.items() if k != name}))
+
+
 def of_an_unknown_kind() -> None:
     """A kind that nobody knows has no subject either: that rule, which is asked first, is taken away for once."""
     with as_owner(), connection.cursor() as cursor:
@@ -97,6 +110,8 @@ BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
         lambda: rows.approval(**an_exception(lasts_until=None)),
         lambda: rows.approval(kind="returns", system=None, lasts_until=LATER),
         lambda: rows.approval(kind="returns", system=rows.system()),
+        lambda: rows.approval(**a_rewind(system=None)),
+        *[without_a_fact(name) for name in ("cursor", "stream", "to", "epoch")],
     ),
     "governance_approval_end_has_its_time": (
         lambda: rows.approval(ended_at=NOW),
@@ -104,8 +119,9 @@ BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
     ),
     "governance_approval_one_open_per_plan": (lambda: twice(rows.approval, plan_id=uuid7()),),
     "governance_approval_one_open_per_line": (lambda: twice(rows.approval, **an_exception()),),
-    "governance_approval_one_open_per_system": (
+    "governance_approval_one_open_of_a_kind_per_system": (
         lambda: twice(rows.approval, kind="returns", system=rows.system(), lasts_until=LATER),
+        lambda: twice(rows.approval, **a_rewind()),
     ),
     "governance_answer_once_per_person": (
         lambda: twice(rows.answer, approval=rows.approval(needs=2), user=rows.approver()),

@@ -253,6 +253,33 @@ def test_a_stopped_feed_is_not_due_and_its_findings_are_over(
     assert (back.pk, back.state, back.position, back.cadence_minutes) == (cursor.pk, "waiting", None, 7)
 
 
+def test_its_cadence_is_changed_without_missing_anything_and_a_shorter_one_holds_at_once(
+    cursor: Cursor, acting: Callable[..., Any], at: dt.datetime
+) -> None:
+    cursors.heard(held=taken(cursor, at=at), problem="", at=at)
+    with acting():
+        cursors.change_cadence(cursor=cursor, cadence_minutes=2, at=at)
+        cursors.change_cadence(cursor=cursor, cadence_minutes=2, at=at)
+        assert look(cursor).due_at == at + 2 * MINUTE
+        cursors.change_cadence(cursor=cursor, cadence_minutes=60, at=at)
+    found = again(cursor)
+    assert (found.cadence_minutes, found.epoch, found.position) == (60, cursor.epoch, FIRST)
+    assert look(cursor).due_at == at + 2 * MINUTE
+    assert events(cursor).count("feed.cadence") == 2
+    with acting():
+        cursors.stop(cursor=cursor, reason="enough", at=at)
+    with acting(), pytest.raises(CantFollow, match="It is stopped: follow it again"):
+        cursors.change_cadence(cursor=cursor, cadence_minutes=5, at=at)
+
+
+def test_what_has_begun_anew_since_is_not_rewound(cursor: Cursor, acting: Callable[..., Any], at: dt.datetime) -> None:
+    with acting():
+        cursors.rewind(cursor=cursor, to=FIRST, reason="a bug", at=at, epoch=cursor.epoch)
+    with acting(), pytest.raises(Stale, match="begun anew"):
+        cursors.rewind(cursor=cursor, to=FIRST, reason="a bug", at=at, epoch=cursor.epoch)
+    assert again(cursor).epoch == cursor.epoch + 1
+
+
 def test_a_rewind_begins_anew_from_an_earlier_position_and_forgets_what_it_knew(
     cursor: Cursor, acting: Callable[..., Any], at: dt.datetime
 ) -> None:

@@ -29,7 +29,8 @@ from demo.client import Endpoint
 from demo.nouns import Company, DirectorySpec
 from governance import campaigns, lines, reviews
 from governance.models.campaign import Campaign, Review, ReviewState, Silence
-from provisioning import connections, systems, tokens
+from provisioning import connections, cursors, systems, tokens
+from provisioning.feeds.following import STREAMS
 from provisioning.models.connection import Connection, SystemToken
 from provisioning.models.shadow import Shadow
 
@@ -38,6 +39,8 @@ TOKEN_LASTS = timedelta(days=365)
 # What `prepare` exits with where the database holds tenants, and not those of this demo: `local` goes on without one.
 HOLDS_OTHERS = 4
 FIRST_READING_SECONDS = 180
+FOLLOWED = "workforce"
+FEED_BEGINS_AFTER = timedelta(minutes=5)
 # Which tenants each login serves, and as what.
 ROLES: dict[str, tuple[RoleName, tuple[str, ...]]] = {
     "security": (RoleName.SECURITY, ("halyard", "halyard-labs", SANDBOX)),
@@ -247,6 +250,7 @@ class Command(BaseCommand):
         story.lose(**told, data=self.data)
         story.begin_outage(data=self.data)
         self._begin_reading([d.slug for d in self.company.directories])
+        self._listen(FOLLOWED)
         _write_private(self._told, {"at": datetime.now(UTC).isoformat()})
         self._say("The story is told; the first reconciliations begin within seconds.")
 
@@ -338,6 +342,17 @@ class Command(BaseCommand):
             spec = self.company.directory(slug)
             with scope(tenant=self._tenant(slug).pk, cause=_cause("demo", "the story is told")):
                 connections.resume(connection=self._connection(spec), at=datetime.now(UTC))
+
+    def _listen(self, slug: str) -> None:
+        """One directory is listened to between its readings, from a reading on that begins when the story is over.
+
+        A feed hears a few minutes of what was before it: sooner, it would bring right what the readings are to find.
+        """
+        begins_at = datetime.now(UTC) + FEED_BEGINS_AFTER
+        with scope(tenant=self._tenant(slug).pk, cause=_cause("demo", "what changes is heard between two readings")):
+            system = self._connection(self.company.directory(slug)).system
+            for stream in STREAMS:
+                cursors.follow(system=system, stream=stream, cadence_minutes=1, at=begins_at)
 
     def _pause(self) -> None:
         for spec in self.company.directories:

@@ -13,7 +13,17 @@ from accounts.models import Account, Finding, Hold, Membership
 from audit.models import JournalEntry, JournalSubject, history_of, tracked
 from audit.scope import scope
 from governance.models.campaign import Campaign, Review
-from provisioning.models import Exchange, PlannedChange, Readback, Received, Run, Shadow, SnapshotProof
+from provisioning.models import (
+    Cursor,
+    Exchange,
+    FeedEvent,
+    PlannedChange,
+    Readback,
+    Received,
+    Run,
+    Shadow,
+    SnapshotProof,
+)
 from provisioning.models.plan import Plan
 from provisioning.models.snapshot import StagedMember, StagedResource
 
@@ -46,6 +56,8 @@ def picture(tenant: UUID) -> dict[str, Any]:
             "campaigns": _sorted(Campaign.objects, "name", "state"),
             "lines": _sorted(Review.objects, "account__user_name", "state", "note"),
             "exchanges": _sorted(Exchange.objects, "method", "resource_label", "intent", "outcome", "status"),
+            "cursors": _sorted(Cursor.objects, "stream", "state", "epoch", "position", "gap_because"),
+            "heard": _sorted(FeedEvent.objects, "cursor__stream", "key"),
             "received": _sorted(Received.objects, "method", "path", "state", "sealed", "error"),
             "journal": journal(),
             "history": {model.__name__: _changes_of(model) for model in models_with_history()},

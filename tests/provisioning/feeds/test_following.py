@@ -12,7 +12,7 @@ from accounts.models.finding import Finding
 from audit.scope import scope
 from provisioning import cursors
 from provisioning.feeds import following
-from provisioning.feeds.scim_delta import MOST
+from provisioning.feeds.scim_delta import MOST, position_at
 from provisioning.models import Connection, Cursor, Exchange, Listening, Received, Run, Shadow, Snapshot
 from provisioning.scim import applying
 from tests.conftest import a_cause
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.django_db
 USERS, GROUPS = "scim-delta/Users", "scim-delta/Groups"
+HOUR = dt.timedelta(hours=1)
 
 
 def now() -> dt.datetime:
@@ -141,6 +142,26 @@ def test_hearing_it_twice_applies_it_once(followed: Followed) -> None:
     assert followed.apply() == 5
     assert followed.listen() == 0
     assert len(followed.rows(Exchange)) == 5
+
+
+def test_after_a_rewind_what_was_received_is_known_and_changes_nothing_and_newer_words_stand(
+    followed: Followed,
+) -> None:
+    ada = followed.directory.user("ada", title="Dr")
+    followed.directory.user("eve")
+    followed.follow()
+    followed.directory.change(ada, active=False)
+    followed.follow()
+    before, accounts = len(followed.rows(Exchange)), [(a.pk, a.state, a.epoch) for a in followed.rows(Account)]
+    with scope(tenant=followed.tenant.pk, cause=a_cause()):
+        cursors.rewind(cursor=followed.cursor(), to=position_at(now() - HOUR), reason="a bug", at=now())
+    assert followed.listen() == 2
+    followed.apply()
+    again = followed.rows(Exchange)[before:]
+    assert {(one.method, one.outcome) for one in again} <= {("PUT", "same"), ("PUT", "duplicate")}
+    assert [(a.pk, a.state, a.epoch) for a in followed.rows(Account)] == accounts
+    assert followed.living() == {"ada": False, "eve": True}
+    assert followed.listen() == 0
 
 
 def test_groups_are_followed_with_the_members_that_we_know(followed: Followed) -> None:
