@@ -45,7 +45,7 @@ class CadenceForm(ReasonForm):
         max_value=LONGEST_CADENCE,
         initial=5,
     )
-    field_order = ("cadence_minutes", "reason")
+    field_order: tuple[str, ...] = ("cadence_minutes", "reason")
 
 
 class FollowForm(CadenceForm):

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     """
 
     dependencies = [
-        ('governance', '0005_a_policy_is_excepted_by_people'),
+        ('governance', '0006_a_feed_is_rewound_by_people'),
     ]
 
     operations = [

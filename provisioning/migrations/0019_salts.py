@@ -12,7 +12,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('accounts', '0010_salts'),
-        ('provisioning', '0017_the_ledger_is_replayed'),
+        ('provisioning', '0018_received_of_a_feed'),
     ]
 
     operations = [
