@@ -105,6 +105,9 @@ def _heading(plan: Plan, count: int) -> tuple[str, str]:
             _("May %(name)s come back?") % {"name": plan.account.user_name},
             plan.ended_because,
         )
+    if plan.kind == PlanKind.REPLAY:
+        heading = _("%(system)s: %(count)d members are asked in") % {"system": plan.system.name, "count": count}
+        return heading, plan.ended_because or _("A replay asks for them. Nobody was put in.")
     if plan.state == PlanState.TRIPPED:
         return (
             _("%(system)s: %(count)d reductions wanted") % {"system": plan.system.name, "count": count},

@@ -222,3 +222,14 @@ def test_the_list_costs_the_same_for_one_and_for_three(
     with django_assert_num_queries(10):
         html = security.get(REPLAYS).content.decode()
     assert len(re.findall(r'<th scope="row">', html)) == count
+
+
+def test_a_wish_for_members_has_its_own_page(security: Client, idp: Idp, tenant: Tenant) -> None:
+    bob, group = idp.user("bob"), idp.group("Staff")
+    one = parked(idp, "PATCH", f"/Groups/{group}", a_patch(joins(bob)), intent="member_add")
+    security.post(f"{LEDGER}{one.pk}/replay/", {"reason": "INC-7"})
+    text = page(security, f"/t/acme/admin/plans/{idp.last().plan_id}/")
+    assert "Okta: 1 members are asked in" in text
+    assert "A replay asks for them. Nobody was put in." in text
+    assert "Who would come in" in text
+    assert "Okta, replayed by l.chen" in text
