@@ -24,9 +24,9 @@ from accounts.rules import Word, demand, may
 from governance.asking import OTHERS_LAST, CantAsk, begin, open_about, reasoned
 from governance.consequences import BadAnswer
 from governance.models.approval import Approval, ApprovalKind, ApprovalState
-from provisioning import replaying, systems
+from provisioning import cursors, replaying, systems
 from provisioning.feeds.scim_delta import moment_of
-from provisioning.models.cursor import Cursor, CursorState
+from provisioning.models.cursor import Cursor
 from provisioning.models.exchange import Exchange, OutcomeWord
 from provisioning.models.received import Received, ReceivedFrom
 
@@ -76,8 +76,8 @@ def counted(number: int) -> str:
 
 def _demand_sense(cursor: Cursor, to: Mapping[str, Any], *, at: datetime) -> tuple[datetime, datetime]:
     """From when to when. Raises `CantAsk` for a feed without a position, `BadAnswer` for a time that is none before it."""
-    if cursor.state != CursorState.FOLLOWING:
-        raise CantAsk(_("It is not followed now: there is no position to go back from."))
+    if why := cursors.no_way_back(cursor):
+        raise CantAsk(why)
     stands, since = moment_of(cursor.position), moment_of(to)
     if since is None or stands is None or since.year < _EARLIEST:
         raise BadAnswer(_("That is no time that this feed can begin at."))

@@ -245,6 +245,12 @@ def go_on(cursor: Cursor, *, position: Mapping[str, Any], reading: Snapshot, at:
     _note(cursor, Event.FEED_GOES_ON, f"goes on from the reading of {reading.started_at:%Y-%m-%d %H:%M} UTC")
 
 
+def no_way_back(cursor: Cursor) -> str:
+    """Why a cursor can't be rewound, or nothing."""
+    following = cursor.state == CursorState.FOLLOWING
+    return "" if following else _("It is not followed now: there is no position to go back from.")
+
+
 def rewind(*, cursor: Cursor, to: Mapping[str, Any], reason: str, at: datetime, epoch: int | None = None) -> Cursor:
     """Listen once more from an earlier position. What was received already is known by its digest, and changes nothing.
 
@@ -255,8 +261,8 @@ def rewind(*, cursor: Cursor, to: Mapping[str, Any], reason: str, at: datetime, 
         found = _locked(cursor)
         if epoch is not None and found.epoch != epoch:
             raise Stale(_("The feed has begun anew since that was asked."))
-        if found.state != CursorState.FOLLOWING:
-            raise CantFollow(_("It is not followed now: there is no position to go back from."))
+        if why := no_way_back(found):
+            raise CantFollow(why)
         was = found.position
         found.epoch += 1
         found.position, found.moved_at = dict(to), at

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from django import forms
@@ -45,7 +45,7 @@ class CadenceForm(ReasonForm):
         max_value=LONGEST_CADENCE,
         initial=5,
     )
-    field_order: tuple[str, ...] = ("cadence_minutes", "reason")
+    field_order: ClassVar[tuple[str, ...]] = ("cadence_minutes", "reason")
 
 
 class FollowForm(CadenceForm):
@@ -120,12 +120,7 @@ def _off(found: Cursor) -> dict[str, str]:
     """Why each verb is off, where it is; empty words for the others."""
     ended = _("%(system)s has ended.") % {"system": found.system.name} if found.system.ended_at is not None else ""
     stopped = _("It is stopped.") if found.state == CursorState.STOPPED else ""
-    away = _("It is not followed now: there is no position to go back from.")
-    return {
-        "follow": ended,
-        "any": ended or stopped,
-        "rewind": ended or (away if found.state != CursorState.FOLLOWING else ""),
-    }
+    return {"follow": ended, "any": ended or stopped, "rewind": ended or cursors.no_way_back(found)}
 
 
 @page(Word.SYSTEM_MANAGE)

@@ -21,6 +21,8 @@ from provisioning.models.received import Received, ReceivedFrom
 from provisioning.states import Event
 
 DAY = timedelta(days=1)
+# In so many of the newest gaps and rewinds of a system the last of each feed is looked for; older ones are not told.
+LOOKED_BACK = 50
 # Each stream as people call it.
 NAMES: Mapping[str, Any] = {
     "scim-delta/Users": gettext_lazy("changes of accounts"),
@@ -78,7 +80,7 @@ class FeedLine:
 
 
 def lines(system: System, *, at: datetime) -> list[FeedLine]:
-    """Each stream that can be followed, in their order. One query where none ever was, else four."""
+    """Each stream that can be followed, in their order. One query where none ever was, else five."""
     looks = {
         look.cursor.stream: look for look in Listening.objects.filter(cursor__system=system).select_related("cursor")
     }
@@ -119,7 +121,8 @@ def _begun(ids: list[UUID]) -> dict[str, Begun]:
         Event.FEED_REWOUND.value: _("after a rewind"),
     }
     subjects = JournalSubject.objects.filter(kind="cursor", subject_id__in=[str(pk) for pk in ids])
-    entries = JournalEntry.objects.filter(id__in=subjects.values("entry_id"), event__in=list(because)).order_by("id")
+    entries = JournalEntry.objects.filter(id__in=subjects.values("entry_id"), event__in=list(because))
+    entries = entries.order_by("-id")[:LOOKED_BACK]
     told = {entry.pk: Begun(at=entry.at, because=because[entry.event]) for entry in entries}
     of = subjects.filter(entry_id__in=list(told)).order_by("entry_id").values_list("subject_id", "entry_id")
     return {cursor: told[entry] for cursor, entry in of}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,8 +12,11 @@ from django.core.management import CommandError, call_command
 
 from accounts.models import System, Tenant, User
 from audit.scope import scope
-from governance.management.commands.demo import HOLDS_OTHERS
+from governance.management.commands.demo import FEED_BEGINS_AFTER, FOLLOWED, HOLDS_OTHERS, Command
+from provisioning import cursors
+from provisioning.feeds.scim_delta import OVERLAP
 from provisioning.models.connection import SystemToken
+from provisioning.models.cursor import Cursor
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -135,3 +139,22 @@ def test_the_sandbox_comes_back_by_itself_and_every_other_system_asks(state):
             policies |= dict(System.objects.values_list("name", "reactivation_policy"))
     assert policies.pop("Sandbox") == "automatic"
     assert set(policies.values()) == {"approval"}
+
+
+def test_one_directory_is_listened_to_from_a_reading_that_begins_when_the_story_is_over(state):
+    prepare()
+    command = Command()
+    command.at, command.state = datetime.now(UTC), state
+    command.company = command._company()
+    command._listen(FOLLOWED)
+    with scope(tenant=Tenant.objects.get(slug="halyard").pk):
+        followed = list(Cursor.objects.select_related("system"))
+        assert [(one.stream, one.state, one.cadence_minutes) for one in followed] == [
+            ("scim-delta/Groups", "waiting", 1), ("scim-delta/Users", "waiting", 1),
+        ]  # fmt: skip
+        assert {one.system.name for one in followed} == {command.company.directory(FOLLOWED).name}
+        # A feed hears up to twice the overlap of what was before its reading: nothing of the story.
+        assert all(one.gap_at is not None and one.gap_at >= command.at + 2 * OVERLAP for one in followed)
+        assert cursors.due(at=command.at) == []
+        assert cursors.watch(at=command.at) == 0
+        assert len(cursors.due(at=command.at + FEED_BEGINS_AFTER + timedelta(minutes=1))) == 2
