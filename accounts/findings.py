@@ -44,7 +44,11 @@ CONTROLS: Mapping[FindingKind, tuple[str, ...]] = {
     FindingKind.CORRELATION: (IDENTITIES, INVENTORY),
     FindingKind.ENDED_ELSEWHERE: (OFFBOARDING, ACCESS),
     FindingKind.SWEEP_FAILED: (MONITORING, "PR.PS-04"),
+    FindingKind.FEED_GAP: (MONITORING, "DE.CM-03"),
+    FindingKind.FEED_SILENT: (MONITORING, INVENTORY),
     FindingKind.MEMBERS_UNRESOLVED: (OVERPRIVILEGED, ACCESS, MONITORING),
+    FindingKind.NOT_APPLIED: (OFFBOARDING, ACCESS, MONITORING),
+    FindingKind.LEDGER_DIFFERS: (MONITORING, INVENTORY, "PR.PS-04"),
 }
 # What a person may close by saying that it is settled: no reading shows it.
 SETTLED_BY_PEOPLE = frozenset({FindingKind.MEMBERS_UNRESOLVED})

@@ -33,6 +33,7 @@ class Word(StrEnum):
     PLAN_APPROVE = "plan.approve"
     FINDING_HANDLE = "finding.handle"
     RUN_START = "run.start"
+    LEDGER_REPLAY = "ledger.replay"
     CAMPAIGN_RUN = "campaign.run"
     REVIEW_ANSWER = "review.answer"
     SYSTEM_MANAGE = "system.manage"
@@ -55,6 +56,7 @@ SAID: dict[Word, Any] = {
     Word.PLAN_APPROVE: gettext_lazy("Approving a plan"),
     Word.FINDING_HANDLE: gettext_lazy("Handling findings"),
     Word.RUN_START: gettext_lazy("Starting or stopping a reading"),
+    Word.LEDGER_REPLAY: gettext_lazy("Replaying the ledger"),
     Word.CAMPAIGN_RUN: gettext_lazy("Running a campaign"),
     Word.REVIEW_ANSWER: gettext_lazy("Answering a review"),
     Word.SYSTEM_MANAGE: gettext_lazy("Connecting or changing a system"),
@@ -68,7 +70,7 @@ ROLES: dict[RoleName, frozenset[Word]] = {
         Word.ROLL_READ, Word.ACCOUNT_SUSPEND, Word.ACCOUNT_END, Word.ACCOUNT_RENEW, Word.HOLD_RELEASE,
         Word.HOLD_RELEASE_SECURITY, Word.OWNERSHIP_OFFER, Word.OWNERSHIP_ANSWER, Word.REACTIVATION_ASK,
         Word.REACTIVATION_APPROVE, Word.PLAN_APPROVE, Word.FINDING_HANDLE, Word.RUN_START, Word.CAMPAIGN_RUN,
-        Word.REVIEW_ANSWER, Word.ROLE_APPROVE,
+        Word.REVIEW_ANSWER, Word.ROLE_APPROVE, Word.LEDGER_REPLAY,
     }),
     RoleName.OWNER: frozenset({Word.OWNERSHIP_ANSWER, Word.REVIEW_ANSWER}),
     RoleName.AUDITOR: frozenset({Word.ROLL_READ}),

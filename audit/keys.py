@@ -33,6 +33,11 @@ def uuid7() -> uuid.UUID:
     return uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | high << 64 | 0x2 << 62 | low)
 
 
+def milliseconds_of(key: uuid.UUID) -> int:
+    """When a version 7 key was made: milliseconds since the Unix epoch."""
+    return key.int >> 80
+
+
 def uuid7_floor(milliseconds: int) -> uuid.UUID:
     """The smallest identifier that can have been made at `milliseconds` since the Unix epoch: a partition's bound."""
     return uuid.UUID(int=milliseconds << 80)

@@ -33,7 +33,7 @@ _OURS = re.compile(
 )
 _SCIM = re.compile(
     r"scim|v2|Users|Groups|Agents|AgenticApplications|Roles|Entitlements|Bulk|Me|Schemas|ResourceTypes|"
-    r"ServiceProviderConfig|\.search|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|",
+    r"ServiceProviderConfig|Received|\.search|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}|",
     re.IGNORECASE,
 )
 # Where every part is ours: names of files with their digests, and the short name of a tenant.

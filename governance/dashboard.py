@@ -28,6 +28,7 @@ from governance.models.campaign import Campaign, CampaignState
 from provisioning import plans
 from provisioning.models.connection import RefusedToken, SystemToken
 from provisioning.models.plan import Plan, PlanKind
+from provisioning.models.rebuild import Rebuild
 from provisioning.models.run import Run
 from provisioning.states import PLAN_LIVE, PLAN_WAITS
 
@@ -38,6 +39,8 @@ SYSTEMS_SHOWN = 50
 LATE_AFTER = timedelta(minutes=5)
 REFUSED_WITHIN = timedelta(hours=24)
 ENDS_SOON = (1, 7, 14, 30)
+# The ledger is replayed each night: what is older than a night and a morning is no measurement.
+LEDGER_GOAL = timedelta(hours=36)
 
 
 @dataclass(frozen=True)
@@ -127,6 +130,17 @@ class Refusals:
 
 
 @dataclass(frozen=True)
+class Ledger:
+    """Whether the ledger replayed from empty gives today's roll: `equal` and `differing` resources, None if unmeasured."""
+
+    shape: str
+    sentence: str
+    as_of: datetime | None
+    left_out: int = 0
+    differing: int = 0
+
+
+@dataclass(frozen=True)
 class Front:
     """Everything on the front page, as of `at`. `systems` are the worst, of `systems_count`."""
 
@@ -145,6 +159,7 @@ class Front:
     runs: tuple[RunRow, ...]
     ends: dict[int, int]
     refusals: Refusals
+    ledger: Ledger
 
 
 def front(*, tenant: Tenant, at: datetime) -> Front:
@@ -171,7 +186,25 @@ def front(*, tenant: Tenant, at: datetime) -> Front:
         runs=_runs(),
         ends=ends,
         refusals=_refusals(tenant, {row.measured.system: row.measured.name for row in systems}, at=at),
+        ledger=_ledger(at=at),
     )
+
+
+def _ledger(*, at: datetime) -> Ledger:
+    """What the last comparison showed. An old one is no measurement: grey, as where there was none."""
+    row = Rebuild.objects.first()
+    if row is None or row.compared_at is None or row.until_at is None:
+        return Ledger("?", _("not yet measured: the ledger is replayed each night"), None)
+    left_out = sum(int(count) for count in row.left_out.values())
+    resources = ngettext("%(n)d resource", "%(n)d resources", row.equal or 0) % {"n": row.equal or 0}
+    if row.differing:
+        text = ngettext("no: %(n)d resource differs", "no: %(n)d resources differ", row.differing)
+        return Ledger("!", text % {"n": row.differing}, row.until_at, left_out, row.differing)
+    if not row.equal and left_out:
+        return Ledger("?", _("not measured: no resource could be judged"), row.until_at, left_out)
+    if at - row.compared_at > LEDGER_GOAL:
+        return Ledger("?", _("not measured since, then: yes, %(what)s") % {"what": resources}, row.until_at, left_out)
+    return Ledger("=", _("yes, %(what)s") % {"what": resources}, row.until_at, left_out)
 
 
 def _sentence(measured: Sequence[freshness.Measured], unknown: int, findings: FindingsByAge) -> tuple[bool, str]:

@@ -136,7 +136,11 @@ def of_systems(*, at: datetime, systems: Iterable[UUID] | None = None) -> list[M
     accounts = dict(living.order_by().values_list("system_id").annotate(Count("id")))
     # Memberships that nobody could read are no equality either.
     unread = Q(kind=FindingKind.NOT_MEASURED, dedupe_key__startswith=differences.UNREAD)
-    open_now = Finding.objects.filter(Q(kind__in=DIFFERENCES) | unread, state__in=FINDING_OPEN, system__isnull=False)
+    # Nor is what was acknowledged and is not done.
+    undone = Q(kind=FindingKind.NOT_APPLIED)
+    open_now = Finding.objects.filter(
+        Q(kind__in=DIFFERENCES) | unread | undone, state__in=FINDING_OPEN, system__isnull=False
+    )
     differ = dict(open_now.order_by().values_list("system_id").annotate(Count("id")))
     problems = _problems(connections.values())
     return [

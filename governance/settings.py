@@ -200,6 +200,11 @@ CELERY_TASK_SOFT_TIME_LIMIT = 540
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_TRANSPORT_OPTIONS = {
+    # Whoever answers a request may wake a worker, and must not wait for a broker that is away.
+    "socket_connect_timeout": 1,
+    "max_retries": 1,
+    "interval_start": 0,
+    "interval_step": 0,
     "visibility_timeout": 900,
     "unacked_restore_interval": 5,
     "unacked_restore_throttle": 1,
@@ -224,7 +229,11 @@ CELERY_BEAT_SCHEDULE = {
         "accounts.tasks.seal": 60.0,
         "provisioning.tasks.reconcile_due": _SWEEP,
         "provisioning.tasks.read_back_due": _SWEEP,
+        "provisioning.tasks.follow_feeds": _SWEEP,
         "provisioning.tasks.execute_cleared_plans": _SWEEP,
+        "provisioning.tasks.apply_received": _SWEEP,
+        "provisioning.tasks.replay_due": _SWEEP,
+        "provisioning.tasks.rebuild_due": 60.0,
         "provisioning.tasks.watch_freshness": 60.0,
         "provisioning.tasks.trim_rings": 600.0,
         "provisioning.tasks.fold_counts": 60.0,

@@ -18,6 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from accounts.models.account import AccountState
 from accounts.models.system import System
+from audit.keys import uuid7_floor
 from provisioning import systems
 from provisioning.changes import ACCOUNT_TYPES, fold
 from provisioning.models.authority import Authority, Direction, FieldAuthority, StatusSource
@@ -83,6 +84,24 @@ def rules_by_system(systems: Collection[UUID]) -> dict[UUID, list[FieldAuthority
     found = list(FieldAuthority.objects.filter(every_or_its, ended_at__isnull=True))
     every = [rule for rule in found if rule.system_id is None]
     return {system: [*(rule for rule in found if rule.system_id == system), *every] for system in systems}
+
+
+def rules_ever(systems: Collection[UUID]) -> list[FieldAuthority]:
+    """Every rule that there ever was for these systems, or for all. One query."""
+    return list(FieldAuthority.objects.filter(Q(system__in=systems) | Q(system__isnull=True)).order_by("id"))
+
+
+def rules_of(system: UUID, *, at: datetime) -> list[FieldAuthority]:
+    """The rules of a system that counted at an instant, its own first."""
+    return in_force(rules_ever([system]), system=system, at=at)
+
+
+def in_force(rules: Iterable[FieldAuthority], *, system: UUID, at: datetime) -> list[FieldAuthority]:
+    """Those of these rules that counted for a system at an instant. A rule's key says when it was made."""
+    before = uuid7_floor(int(at.timestamp() * 1000) + 1)
+    live = [one for one in rules if one.pk < before and (one.ended_at is None or one.ended_at > at)]
+    own = [one for one in live if one.system_id == system]
+    return [*own, *(one for one in live if one.system_id is None)]
 
 
 def value_at(document: Mapping[str, Any], path: str) -> Any:
@@ -156,11 +175,13 @@ def ends_members_of(*, system: System, group_key: str) -> bool:
 
 def expanding_members_allowed(*, system: System) -> bool:
     """Whether a system may put members into groups by its own word."""
-    rules = rules_for(system)
+    return members_may_come(rules_for(system))
+
+
+def members_may_come(rules: Iterable[FieldAuthority]) -> bool:
+    """Whether by these rules a system puts members into groups by its own word."""
     rule = next((r for r in rules if r.field == "members" and r.direction == Direction.EXPANDS), None)
-    if rule is None:
-        return True
-    return rule.authority == Authority.AUTHORITATIVE
+    return rule is None or rule.authority == Authority.AUTHORITATIVE
 
 
 # -- the verbs

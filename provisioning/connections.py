@@ -150,6 +150,11 @@ def reading_begins(*, connection: Connection, at: datetime) -> None:
     Connection.objects.filter(pk=connection.pk).update(due_at=due)
 
 
+def read_soon(*, system: System, at: datetime) -> None:
+    """A complete reading is due now, whatever its cadence. One that is running goes on, and another follows it."""
+    Connection.objects.filter(system=system).exclude(due_at__lte=at).update(due_at=at)
+
+
 def reading_ended(*, system: System, complete_at: datetime | None, problem: str) -> None:
     """What the last reading came to. `complete_at` is since when a complete one holds; None leaves the last one."""
     values: dict[str, Any] = {"last_problem": problem}

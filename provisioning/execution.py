@@ -21,6 +21,7 @@ from audit.scope import scope
 from audit.transitions import move
 from provisioning import brake, plans
 from provisioning.expiries import new_expiry
+from provisioning.models.exchange import Exchange
 from provisioning.models.plan import ChangeAct, Plan, PlanKind, PlannedChange, PlanState
 from provisioning.models.shadow import Shadow
 from provisioning.plans import Event, PlanChanged
@@ -260,6 +261,10 @@ def _reactivate(plan: Plan, changes: list[PlannedChange], at: datetime) -> None:
 
 def _add_members(plan: Plan, changes: list[PlannedChange], at: datetime) -> None:
     # A membership lives no longer than the resource that it is of.
+    spoken = _spoken_of(plan, changes)
+    _mark([c for c in changes if c.group_id in spoken], PlannedChange.Result.VOID,
+          detail="its directory has spoken since", at=at)  # fmt: skip
+    changes = [c for c in changes if c.group_id not in spoken]
     refs = [c.member_ref for c in changes if c.member_ref is not None]
     living = dict(
         Shadow.objects.filter(pk__in=refs, system=plan.system, ended_at__isnull=True).values_list("pk", "resource_type")
@@ -273,6 +278,19 @@ def _add_members(plan: Plan, changes: list[PlannedChange], at: datetime) -> None
     gone = [c for c in changes if c.member_ref not in living]
     _mark(gone, PlannedChange.Result.VOID, detail="its directory has ended it since", at=at)
     _mark(todo, PlannedChange.Result.DONE, detail="", at=at)
+
+
+def _spoken_of(plan: Plan, changes: list[PlannedChange]) -> set[UUID | None]:
+    """The groups of whose members their system has spoken since they were asked for by a replay."""
+    if plan.kind != PlanKind.REPLAY or plan.exchange_id is None:
+        return set()
+    asked = {c.group_id for c in changes if c.group_id is not None}
+    groups = dict(Shadow.objects.filter(system=plan.system, group__in=asked).values_list("pk", "group_id"))
+    newer = Exchange.objects.filter(
+        resource_id__in=groups, id__gt=plan.exchange_id, outcome__in=["applied", "same", "held"],
+        intent__in=["member_add", "member_remove", "member_replace", "delete"],
+    )  # fmt: skip
+    return {groups[resource] for resource in newer.values_list("resource_id", flat=True) if resource is not None}
 
 
 _DOERS = {

@@ -126,7 +126,7 @@ def freeze(*, kind: PlanKind, system: System, wanted: Sequence[Wanted], at: date
 def barred(plan: Plan) -> set[UUID]:
     """The identities that may not answer: who asked, the subjects, and whoever answers for them."""
     accounts = Account.objects.filter(pk__in=plan.changes.filter(account__isnull=False).values("account_id"))
-    subjects = rules.people_of(accounts) if plan.kind == PlanKind.REACTIVATION else set()
+    subjects = rules.people_of(accounts) if plan.kind in {PlanKind.REACTIVATION, PlanKind.REPLAY} else set()
     return {*plan.requesters, *subjects}
 
 

@@ -46,11 +46,49 @@ RUN = table(
     | {end: set() for end in ("closed", "incomplete", "failed", "stopped")},
 )
 
-ALL = (PLAN, SNAPSHOT, RUN)
+CURSOR = table(
+    "cursor",
+    initial={"waiting"},
+    arrows={
+        # A gap, or a rewind's undoing of one: nothing is followed until a complete reading has shown everything.
+        "waiting": {"following", "stopped"},
+        "following": {"waiting", "stopped"},
+        "stopped": {"waiting"},
+    },
+)
+
+RECEIVED = table(
+    "received",
+    initial={"waiting"},
+    arrows={
+        "waiting": {"applied", "parked"},
+        "parked": {"waiting", "given_up"},
+        "applied": set(),
+        "given_up": set(),
+    },
+)
+# What its lane waits for.
+RECEIVED_OPEN = RECEIVED.states - RECEIVED.final
+
+# One that was stopped goes on where it stands, when somebody says so.
+REPLAY = table(
+    "replay",
+    initial={"running"},
+    arrows={"running": {"stopped", "done"}, "stopped": {"running"}, "done": set()},
+)
+
+# The ledger is folded again and again: from where it stands, or from empty.
+REBUILD = table(
+    "rebuild",
+    initial={"folding"},
+    arrows={"folding": {"compared", "emptying"}, "compared": {"folding", "emptying"}, "emptying": {"folding"}},
+)
+
+ALL = (PLAN, SNAPSHOT, RUN, CURSOR, RECEIVED, REPLAY, REBUILD)
 
 
 class Event(StrEnum):
-    """What the journal says of systems, their catalogues and their readings. Plans have their own words (`provisioning.plans`)."""
+    """What the journal says of systems, their catalogues, their readings and what they sent ahead. Plans have their own words (`provisioning.plans`)."""
 
     SYSTEM_MADE = "system.made"
     SYSTEM_ENDED = "system.ended"
@@ -68,6 +106,21 @@ class Event(StrEnum):
     ENTRY_MADE = "catalogue.entry_made"
     ENTRY_CHANGED = "catalogue.entry_changed"
     ENTRY_ENDED = "catalogue.entry_ended"
+    FEED_FOLLOWED = "feed.followed"
+    FEED_STOPPED = "feed.stopped"
+    FEED_GAP = "feed.gap"
+    FEED_GOES_ON = "feed.goes_on"
+    FEED_REWOUND = "feed.rewound"
     RUN_STARTED = "run.started"
     RUN_STOP_ASKED = "run.stop_asked"
     RUN_CLOSED = "run.closed"
+    RECEIVED_PARKED = "received.parked"
+    RECEIVED_HURRIED = "received.hurried"
+    RECEIVED_AGAIN = "received.again"
+    RECEIVED_GIVEN_UP = "received.given_up"
+    REPLAY_BEGUN = "replay.begun"
+    REPLAY_STOPPED = "replay.stopped"
+    REPLAY_RESUMED = "replay.resumed"
+    REPLAY_ENDED = "replay.ended"
+    REPLAYED = "exchange.replayed"
+    REBUILT = "ledger.rebuilt"

@@ -15,13 +15,28 @@ from celery import shared_task
 from accounts.models.tenant import Tenant
 from audit.models import Cause, CauseKind
 from audit.scope import scope
-from provisioning import execution, freshness, readback, reconciliation, shadows, tokens
+from provisioning import (
+    cursors,
+    execution,
+    freshness,
+    readback,
+    rebuilding,
+    received,
+    reconciliation,
+    replaying,
+    shadows,
+    tokens,
+)
+from provisioning.feeds import following
 from provisioning.models.connection import Connection
 from provisioning.models.plan import Plan, PlanState
 from provisioning.models.run import Run, RunState
 from provisioning.plans import PlanChanged
+from provisioning.scim import applying
 
 MINUTE = 60.0
+TURN = 1.0
+"""Seconds that one tenant's backlog may take before another's turn."""
 log = structlog.get_logger("rollcall.tasks")
 
 
@@ -35,6 +50,11 @@ def _sweep(reason: str) -> Cause:
 
 def _for_a_minute() -> Callable[[], bool]:
     ends_at = time.monotonic() + MINUTE
+    return lambda: time.monotonic() < ends_at
+
+
+def _for_a_turn() -> Callable[[], bool]:
+    ends_at = time.monotonic() + TURN
     return lambda: time.monotonic() < ends_at
 
 
@@ -116,14 +136,100 @@ def _execute(tenant: UUID, plan_id: UUID, go_on: Callable[[], bool]) -> None:
 
 
 @shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+def apply_received() -> None:
+    """Apply what was acknowledged before it was applied.
+
+    Tenant by tenant, a few of each in turn, so that a backlog of one holds up nobody else's deactivation.
+    """
+    go_on = _for_a_minute()
+    has_more = set(Tenant.objects.values_list("pk", flat=True))
+
+    def of_tenant(tenant: UUID) -> None:
+        if tenant not in has_more:
+            return
+        has_more.discard(tenant)  # one that fails is left to the next tick
+        with scope(tenant=tenant):
+            if not received.due(at=_now()).exists():  # a tick that finds nothing leaves no cause behind
+                return
+        turn = _for_a_turn()
+        while go_on():
+            if not applying.apply_next(tenant=tenant, clock=_now):
+                return
+            if not turn():
+                has_more.add(tenant)
+                return
+
+    while has_more and go_on():
+        _each_tenant("apply what was received", of_tenant, go_on=go_on)
+
+
+def apply_soon() -> None:
+    """Wake the task above now. Only impatience: what nobody hears of is found by its next tick."""
+    try:
+        apply_received.apply_async(retry=False, expires=MINUTE)
+    except Exception as error:  # noqa: BLE001  whatever the broker's trouble is, what was promised is committed
+        log.warning("nobody was woken", error=type(error).__name__)
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+def replay_due() -> None:
+    """Go on with every replay that was asked for and is not done, one exchange after the other."""
+    go_on = _for_a_minute()
+
+    def of_tenant(tenant: UUID) -> None:
+        with scope(tenant=tenant):
+            due = list(replaying.running().values_list("pk", flat=True))
+        _each("replay", due, lambda one: _replay(tenant, one, go_on), go_on=go_on)
+
+    _each_tenant("replay", of_tenant, go_on=go_on)
+
+
+def _replay(tenant: UUID, replay_id: UUID, go_on: Callable[[], bool]) -> None:
+    replaying.advance(tenant=tenant, replay_id=replay_id, clock=_now, go_on=go_on)
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+def rebuild_due() -> None:
+    """Fold the ledger on where it stands, each night, and compare what it gives with the roll."""
+    go_on = _for_a_minute()
+
+    def of_tenant(tenant: UUID) -> None:
+        with scope(tenant=tenant):
+            is_due = rebuilding.due(at=_now())
+        if is_due:
+            rebuilding.advance(tenant=tenant, clock=_now, go_on=go_on)
+
+    _each_tenant("rebuild", of_tenant, go_on=go_on)
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
 def watch_freshness() -> None:
     """Not having looked is itself a finding."""
 
     def of_tenant(tenant: UUID) -> None:
         with scope(tenant=tenant, cause=_sweep("is every system measured?")):
             freshness.watch_freshness(at=_now())
+            cursors.watch(at=_now())
+            received.watch_waiting(at=_now())
 
     _each_tenant("watch freshness", of_tenant, go_on=_for_a_minute())
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+def follow_feeds() -> None:
+    """Listen to every feed that is due, from its cursor on; what it says is received, and applied by `apply_received`."""
+    go_on = _for_a_minute()
+
+    def of_tenant(tenant: UUID) -> None:
+        with scope(tenant=tenant):
+            due = cursors.due(at=_now())
+        _each("follow a feed", due, lambda cursor: _follow(tenant, cursor, go_on), go_on=go_on)
+
+    _each_tenant("follow feeds", of_tenant, go_on=go_on)
+
+
+def _follow(tenant: UUID, cursor: UUID, go_on: Callable[[], bool]) -> None:
+    following.advance(tenant=tenant, cursor_id=cursor, clock=_now, go_on=go_on)
 
 
 @shared_task  # type: ignore[untyped-decorator]  # Celery has no types

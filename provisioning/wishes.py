@@ -1,7 +1,8 @@
-"""Wishes that become plans: an ended account that is asked back, and what a reading showed as reduced.
+"""Wishes that become plans: an ended account that is asked back, members that a replay would put in, and what a
+reading showed as reduced.
 
-The first is a plan of one, and waits for people. The second is a plan of many: it clears by itself below the brake,
-and above it waits for people too.
+The first is a plan of one, and waits for people, as the second does. The third is a plan of many: it clears by itself
+below the brake, and above it waits for people too.
 """
 
 from collections.abc import Collection, Sequence
@@ -104,6 +105,46 @@ def _grant_by_exception(plan: Plan, account: Account, *, at: datetime) -> Plan:
         return plan
     permit = permits.grant_return_by_exception(account=account, exception=exception, at=at)
     return execution.execute(plan_id=plans.grant(plan=plan, permit=permit, at=at).pk, at=at)
+
+
+# -- what a replay would give: members who are to be put in again
+
+
+def ask_members(
+    *,
+    system: System,
+    wanted: Sequence[Wanted],
+    requesters: Collection[UUID],
+    asked_by: str,
+    exchange_id: UUID,
+    at: datetime,
+) -> Plan:
+    """A wish that members be put into one group, which waits for people. The same wish again is the same plan."""
+    with transaction.atomic():
+        about = PlannedChange.objects.filter(group=wanted[0].group).values("plan")
+        waits = Plan.objects.select_for_update(of=("self",)).filter(
+            system=system, kind=PlanKind.REPLAY, state__in=PLAN_WAITS, until__gt=at, pk__in=about
+        )
+        same = next((plan for plan in waits.order_by("asked_at") if _same_wishes(plan, wanted)), None)
+        if same is not None:
+            same.repeats += 1
+            same.requesters = sorted({*same.requesters, *requesters})
+            same.save(update_fields=["repeats", "requesters"])
+            return same
+        plan = plans.freeze(
+            kind=PlanKind.REPLAY, system=system, wanted=wanted, at=at, requesters=sorted(requesters),
+            asked_by=asked_by[:200], exchange_id=exchange_id,
+        )  # fmt: skip
+        plan.until = at + RETURN_LASTS
+        plan.held_by = ["approval"]
+        move(plan, PlanState.WAITING, by=PLAN)
+        plan.save()
+        record(
+            event=Event.ASKED,
+            sentence=f"{asked_by}: {len(wanted)} members are asked in; it waits until {plan.until:%Y-%m-%d %H:%M} UTC",
+            subjects=plans.subjects(plan),
+        )
+    return plan
 
 
 # -- a plan of many: what a reading showed as reduced

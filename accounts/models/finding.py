@@ -41,7 +41,11 @@ class FindingKind(models.TextChoices):
     CORRELATION = "correlation", _("belongs to whom?")
     ENDED_ELSEWHERE = "ended_elsewhere", _("ended elsewhere")
     SWEEP_FAILED = "sweep_failed", _("a sweep failed on it")
+    FEED_GAP = "feed_gap", _("gap in a feed")
+    FEED_SILENT = "feed_silent", _("feed without an answer")
     MEMBERS_UNRESOLVED = "members_unresolved", _("removal that could not be read")
+    NOT_APPLIED = "not_applied", _("acknowledged and not applied")
+    LEDGER_DIFFERS = "ledger_differs", _("the ledger gives another roll")
 
 
 class FindingState(models.TextChoices):

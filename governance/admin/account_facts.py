@@ -16,10 +16,11 @@ from accounts.states import FINDING_LIVE
 from audit.journal import timeline
 from audit.models import Cause, JournalEntry
 from governance import freshness
-from governance.admin.changes import GROUPS, By, Change, by, exchange_of, history_of
+from governance.admin.changes import GROUPS, By, Change, by, history_of
 from governance.freshness import Measured
 from provisioning.models.readback import Readback
 from provisioning.models.shadow import Shadow
+from provisioning.newer import exchange_of
 
 # Rows of the page. What is older stands in the records, what is more in the API.
 REACHES_SHOWN = 200

@@ -13,6 +13,7 @@ from accounts.models.account import Account, AccountState
 from accounts.models.group import Group, Membership
 from audit.models import Cause, CauseKind
 from provisioning.models.shadow import Shadow
+from provisioning.newer import exchange_of
 
 # A value longer than this is cut: the record's own history shows it whole.
 SHOWN = 120
@@ -93,15 +94,6 @@ def by(cause: Cause | None) -> By:
         reason=cause.reason,
         exchange=exchange_of(cause),
     )
-
-
-def exchange_of(cause: Cause) -> UUID | None:
-    """The exchange that a cause was, by the subject that the receiver gives it."""
-    word, _space, text = cause.subject.partition(" ")
-    try:
-        return UUID(text) if cause.kind == CauseKind.EXCHANGE and word == "exchange" else None
-    except ValueError:
-        return None
 
 
 def _plain(name: str, value: Any) -> Any:

@@ -20,7 +20,7 @@ from accounts.states import FINDING, FINDING_LIVE, FINDING_OPEN
 from audit.journal import timeline
 from governance import freshness
 from governance.pages import Ask, PageRequest, ask, asked_id, chosen, page, said_facts, window
-from provisioning.models.exchange import Exchange
+from provisioning.models.exchange import BODIES, Exchange
 from provisioning.models.run import Run
 
 CLOSES: dict[str, Any] = {
@@ -34,6 +34,7 @@ CLOSES: dict[str, Any] = {
     FindingKind.STILL_ACTIVE: gettext_lazy("a read shows it inactive or absent there"),
     FindingKind.EXPIRES: gettext_lazy("it is renewed or has ended"),
     FindingKind.NO_OWNER: gettext_lazy("somebody accepts it, or it has ended"),
+    FindingKind.NOT_APPLIED: gettext_lazy("it is applied, or somebody gives it up on the page of the ledger"),
     FindingKind.MEMBERS_UNRESOLVED: gettext_lazy(
         "its system states the whole membership of that group or ends it, or somebody has put it right and says so"
     ),
@@ -202,7 +203,7 @@ def _seen_by(found: Finding) -> Run | None:
 def _parked(found: Finding) -> Exchange | None:
     """The exchange that its evidence names."""
     pk = _id_in(found, "exchange")
-    return Exchange.objects.defer("request", "answer").filter(pk=pk).first() if pk else None
+    return Exchange.objects.defer(*BODIES).filter(pk=pk).first() if pk else None
 
 
 def _id_in(found: Finding, name: str) -> UUID | None:

@@ -13,13 +13,17 @@ from django.utils.translation import gettext_lazy
 from accounts.models.system import System
 from accounts.rules import Word
 from audit.models import Cause, JournalEntry
-from governance.admin import changes
+from governance.admin import changes, replay_facts
 from governance.admin.coercions import coerced, noted, tolerated
+from governance.admin.received import ahead
+from governance.admin.replays import asked_range, instant
 from governance.admin.transcripts import fixture
 from governance.pages import PageRequest, asked_id, chosen, page, window
+from provisioning import bodies, replay, replaying
 from provisioning.changes import Intent
-from provisioning.models.exchange import Exchange, OutcomeWord
+from provisioning.models.exchange import BODIES, Exchange, OutcomeWord
 from provisioning.models.plan import Plan
+from provisioning.models.received import Received
 from provisioning.models.shadow import Shadow
 
 INTENTS = (
@@ -60,14 +64,20 @@ def _asked(request: PageRequest) -> dict[str, str]:
         "intent": chosen(request, "intent", INTENTS),
         "outcome": chosen(request, "outcome", OutcomeWord.choices),
         "coerced": "1" if request.GET.get("coerced") else "",
+        "from": request.GET.get("from", "") if instant(request, "from") else "",
+        "until": request.GET.get("until", "") if instant(request, "until") else "",
     }
 
 
-def _filtered(asked: dict[str, str]) -> QuerySet[Exchange]:
-    rows = Exchange.objects.select_related("system").defer("request", "answer").order_by("-id")
+def _filtered(request: PageRequest, asked: dict[str, str]) -> QuerySet[Exchange]:
+    rows = Exchange.objects.select_related("system").defer(*BODIES).order_by("-id")
     for name in ("system", "resource_id", "intent", "outcome"):
         if asked[name]:
             rows = rows.filter(**{name: asked[name]})
+    if (first := instant(request, "from")) is not None:
+        rows = rows.filter(id__gte=replaying.since(first))
+    if (last := instant(request, "until")) is not None:
+        rows = rows.filter(id__lte=replaying.until(last))
     return coerced(rows) if asked["coerced"] else rows
 
 
@@ -84,7 +94,7 @@ def _shown(one: Exchange) -> dict[str, Any]:
 def ledger(request: PageRequest) -> HttpResponse:
     """Newest first; by system, intent, outcome, resource, and with coercions only."""
     asked = _asked(request)
-    found = window(request, _filtered(asked))
+    found = window(request, _filtered(request, asked))
     is_filtered = any(asked.values())
     counted = Exchange.objects.order_by()[: _MOST_COUNTED + 1].count() if is_filtered and not found else 0
     return render(
@@ -92,6 +102,7 @@ def ledger(request: PageRequest) -> HttpResponse:
         "pages/ledger.html",
         {
             "window": found,
+            "ahead": ahead(asked),
             "rows": [_shown(one) for one in found.rows],
             "intents": INTENTS,
             "outcomes": OutcomeWord.choices,
@@ -100,6 +111,8 @@ def ledger(request: PageRequest) -> HttpResponse:
             "is_filtered": is_filtered,
             "without": min(counted, _MOST_COUNTED),
             "is_more": counted > _MOST_COUNTED,
+            "can_replay": asked_range(request) is not None,
+            "query": request.GET.urlencode(),
         },
     )
 
@@ -115,7 +128,9 @@ def exchange(request: PageRequest, pk: UUID) -> HttpResponse:
     shadow = (
         Shadow.objects.filter(pk=found.resource_id).select_related("account").first() if found.resource_id else None
     )
+    kept = bodies.shown(found)
     later = Exchange.objects.filter(resource_id=found.resource_id, id__gt=found.pk).order_by("id")
+    changed = changes.of_exchange(shadow, cause=found.cause_id) if shadow else []
     return render(
         request,
         "pages/exchange.html",
@@ -125,12 +140,19 @@ def exchange(request: PageRequest, pk: UUID) -> HttpResponse:
             % {"system": found.system.name, "name": found.resource_label or found.path},
             "cause": Cause.objects.filter(pk=found.cause_id).first(),
             "entries": JournalEntry.objects.filter(cause_id=found.cause_id).order_by("id")[:_ENTRIES_SHOWN],
-            "sent": _pretty(found.request),
-            "answered": _pretty(found.answer),
-            "fixture": fixture(found),
+            "sent": _pretty(kept.request),
+            "answered": _pretty(kept.answer),
+            "unreadable": kept.problem,
+            "fixture": "" if kept.problem else fixture(found, kept.request),
             "later": [_shown(one) for one in later[:_LATER_SHOWN]] if found.resource_id else [],
             "plan": Plan.objects.filter(pk=found.plan_id).first() if found.plan_id else None,
             "shadow": shadow,
-            "changes": changes.of_exchange(shadow, cause=found.cause_id) if shadow else [],
+            "received_at": Received.objects.filter(pk=found.pk).values_list("received_at", flat=True).first(),
+            "changes": changed,
+            "replayed": replay_facts.of(found, then=changed, at=request.at) if request.GET.get("simulate") else None,
+            "replays": [
+                _shown(one) for one in Exchange.objects.filter(replays=found.pk).order_by("-id")[:_LATER_SHOWN]
+            ],
+            "no_replay": replay.in_the_way(found),
         },
     )

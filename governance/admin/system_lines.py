@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from accounts.models.system import System
 from governance.admin.coercions import Tolerated, noted, tolerated
 from provisioning.models.connection import ReadRecord, RefusedToken
-from provisioning.models.exchange import Exchange, OutcomeWord
+from provisioning.models.exchange import BODIES, Exchange, OutcomeWord
 from provisioning.tokens import refused_at
 
 SHOWN = 20
@@ -87,7 +87,7 @@ def _exchanges(system: System, show: Show) -> Iterator[Line]:
         rows = rows.exclude(outcome=OutcomeWord.REJECTED)
     if show == Show.REFUSED:
         rows = rows.filter(outcome=OutcomeWord.REJECTED)
-    return map(_of_exchange, rows.defer("request", "answer")[:SHOWN])
+    return map(_of_exchange, rows.defer(*BODIES)[:SHOWN])
 
 
 def _reads(system: System, show: Show) -> Iterator[Line]:

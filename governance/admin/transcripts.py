@@ -18,8 +18,9 @@ from django.utils.text import slugify
 from accounts.models.system import System
 from accounts.rules import Word
 from governance.pages import PageRequest, page
+from provisioning import bodies
 from provisioning.changes import Intent
-from provisioning.models.exchange import Exchange
+from provisioning.models.exchange import BODIES, Exchange
 
 EXPORTED = 200
 # A longer body is named by its size: a transcript is to be read by people.
@@ -90,7 +91,8 @@ def text_of(line: Mapping[str, Any]) -> str:
 
 def _bodies(rows: Iterable[Exchange]) -> dict[UUID, Any]:
     short = [one.pk for one in rows if one.request_bytes <= LONGEST]
-    return dict(Exchange.objects.filter(pk__in=short).values_list("pk", "request"))
+    found = bodies.shown_all(Exchange.objects.filter(pk__in=short))
+    return {pk: one.request for pk, one in found.items()}
 
 
 def _as_file(lines: Iterable[Mapping[str, Any]], name: str) -> HttpResponse:
@@ -106,7 +108,7 @@ def _as_file(lines: Iterable[Mapping[str, Any]], name: str) -> HttpResponse:
 def of_system(request: PageRequest, pk: UUID) -> HttpResponse:
     """The last exchanges of a system, oldest first, as a file."""
     found = get_object_or_404(System, pk=pk)
-    rows = list(Exchange.objects.filter(system=found).defer("request", "answer").order_by("-id")[:EXPORTED])
+    rows = list(Exchange.objects.filter(system=found).defer(*BODIES).order_by("-id")[:EXPORTED])
     bodies = _bodies(rows)
     lines = [line_of(one, bodies.get(one.pk), idp=found.name) for one in reversed(rows)]
     return _as_file(lines, f"{slugify(found.name) or 'client'}-{request.at:%Y%m%d-%H%M}")
@@ -115,11 +117,11 @@ def of_system(request: PageRequest, pk: UUID) -> HttpResponse:
 @page(Word.ROLL_READ)
 def of_exchange(request: PageRequest, pk: UUID) -> HttpResponse:  # noqa: ARG001  a view
     """One exchange, as a file."""
-    found = get_object_or_404(Exchange.objects.select_related("system").defer("request", "answer"), pk=pk)
+    found = get_object_or_404(Exchange.objects.select_related("system").defer(*BODIES), pk=pk)
     line = line_of(found, _bodies([found]).get(found.pk), idp=found.system.name)
     return _as_file([line], line["id"])
 
 
-def fixture(one: Exchange) -> str:
-    """One exchange that was read whole, as a line to copy; nothing where its body is too long for a page."""
-    return "" if one.request_bytes > LONGEST else text_of(line_of(one, one.request, idp=one.system.name))
+def fixture(one: Exchange, body: Any) -> str:
+    """One exchange with what is kept of its request, as a line to copy; nothing where that is too long for a page."""
+    return "" if one.request_bytes > LONGEST else text_of(line_of(one, body, idp=one.system.name))

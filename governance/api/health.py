@@ -1,7 +1,7 @@
 """Probes: does the process live, and can it serve? They need no sign-in, and tell no more than names and reasons."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from django.core.cache import cache
 from django.db import DatabaseError, connection
@@ -14,6 +14,7 @@ from redis.exceptions import RedisError
 from audit import partitions, sealing
 from audit.guards import WrongRole, refuse_wrong_role
 from audit.scope import scope
+from provisioning.received import LATE_AFTER
 
 
 @never_cache
@@ -57,6 +58,20 @@ def _months() -> str:
         return f"can't be read ({type(error).__name__})"
 
 
+def _received() -> str:
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT provisioning_oldest_received()")
+            (oldest,) = cursor.fetchone()
+    except DatabaseError as error:
+        return f"can't be read ({type(error).__name__})"
+    waits = datetime.now(UTC) - oldest if oldest is not None else timedelta(0)
+    if waits <= LATE_AFTER:
+        return ""
+    minutes = int(waits.total_seconds() // 60)
+    return f"what was acknowledged waits since {minutes} minutes to be applied: do scheduler and worker run?"
+
+
 def _seals() -> str:
     try:
         with scope():
@@ -68,7 +83,7 @@ def _seals() -> str:
 CHECKS: dict[str, Callable[[], str]] = {"database": _database, "migrations": _migrations, "redis": _redis}
 
 # Worth a look before it hurts; no reason to take the process out of service.
-WARNINGS: dict[str, Callable[[], str]] = {"months": _months, "seals": _seals}
+WARNINGS: dict[str, Callable[[], str]] = {"months": _months, "received": _received, "seals": _seals}
 
 
 @never_cache

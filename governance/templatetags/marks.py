@@ -76,6 +76,7 @@ STATES: dict[str, tuple[str, Any]] = {
     "duplicate": ("-", gettext_lazy("repeat")),
     "held": ("~", gettext_lazy("held")),
     "parked": ("~", gettext_lazy("parked")),
+    "given_up": ("-", gettext_lazy("given up")),
     "refused": ("x", gettext_lazy("refused")),
     "planned": ("~", gettext_lazy("planned")),
 }

@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from typing import Any, Literal
@@ -107,6 +108,21 @@ class Directory:
             message = "count and start_index begin at 1."
             raise ValueError(message)
         more = {"attributes": ",".join(attributes)} if attributes else {}
+        while True:
+            page = self._page(resource_type, start_index=start_index, count=count, more=more)
+            yield page
+            start_index += page.items_per_page
+            if start_index > page.total_results:
+                return
+
+    def changes(self, resource_type: ResourceType, *, since: datetime, count: int = 100) -> Iterator[Page]:
+        """Read what says of itself that it was changed at `since` or later, page by page, oldest first where it sorts.
+
+        `since` counts in milliseconds. Whether the server obeyed is for the caller to check: each resource says when.
+        """
+        text = since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        more = {"filter": f'meta.lastModified ge "{text}"', "sortBy": "meta.lastModified", "sortOrder": "ascending"}
+        start_index = 1
         while True:
             page = self._page(resource_type, start_index=start_index, count=count, more=more)
             yield page

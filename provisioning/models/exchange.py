@@ -12,6 +12,9 @@ from accounts.models.tenant import TenantOwned
 from audit.fields import ClockTimestamp, TenantForeignKey, salt
 from audit.models import Rights
 
+# What a list of exchanges leaves unread.
+BODIES = ("body", "request", "answer")
+
 
 class OutcomeWord(models.TextChoices):
     """What became of a request. The same words as `provisioning.changes.Outcome`."""
@@ -26,7 +29,11 @@ class OutcomeWord(models.TextChoices):
 
 
 class Exchange(TenantOwned):
-    """One request and its answer, redacted. Append-only, partitioned by month; inserted once, at the end."""
+    """One request and its answer, redacted. Append-only, partitioned by month; inserted once, at the end.
+
+    One that was replayed is a row of its own: `replays` is the id of its original, which keeps the body, and `took` says
+    what of it took effect this time (`provisioning.replay`).
+    """
 
     personal: ClassVar = ("path", "resource_label", "request", "coercions", "answer", "error", "remote")
     rights: ClassVar = Rights.EVIDENCE
@@ -43,6 +50,10 @@ class Exchange(TenantOwned):
     resource_label = models.CharField(max_length=400, blank=True, default="")
     intent = models.CharField(max_length=24)
     outcome = models.CharField(max_length=16, choices=OutcomeWord.choices)
+    # What was sent and answered, encrypted under a key of its subject: read by `provisioning.bodies`. The two columns of
+    # JSON are of the time before that.
+    body = models.BinaryField(null=True, blank=True)
+    body_key_id = models.UUIDField(null=True, blank=True)
     request = models.JSONField(null=True, blank=True)
     request_digest = models.CharField(max_length=64)
     request_bytes = models.PositiveIntegerField(default=0)
@@ -51,6 +62,8 @@ class Exchange(TenantOwned):
     answer = models.JSONField(null=True, blank=True)
     error = models.CharField(max_length=400, blank=True, default="")
     plan_id = models.UUIDField(null=True, blank=True)
+    replays = models.UUIDField(null=True, blank=True)
+    took = models.JSONField(null=True, blank=True)
     remote = models.CharField(max_length=64, blank=True, default="")
     milliseconds = models.PositiveIntegerField(default=0)
     salt = salt()
@@ -61,6 +74,11 @@ class Exchange(TenantOwned):
             models.Index(fields=["tenant", "system", "id"], name="provisioning_exchange_by_sys"),
             models.Index(fields=["tenant", "resource_id", "id"], name="provisioning_exchange_by_res"),
             models.Index(fields=["tenant", "outcome", "id"], name="provisioning_exchange_by_out"),
+            models.Index(
+                fields=["tenant", "replays"],
+                name="provisioning_exchange_replayed",
+                condition=Q(replays__isnull=False),
+            ),
             # What a system never sent is found without reading what it did send (`provisioning.seen`).
             models.Index(
                 fields=["tenant", "system", "resource_type", "intent", "id"], name="provisioning_exchange_by_kind"
@@ -74,10 +92,34 @@ class Exchange(TenantOwned):
             models.CheckConstraint(
                 condition=Q(outcome__in=OutcomeWord.values), name="provisioning_exchange_outcome_is_known"
             ),
+            models.CheckConstraint(
+                condition=Q(body__isnull=True) | Q(body_key_id__isnull=False),
+                name="provisioning_exchange_body_has_a_key",
+            ),
         )
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}: {self.outcome}"
+
+
+class BodyKey(TenantOwned):
+    """The key of all bodies about one subject, wrapped under its tenant's.
+
+    Append-only for the application; erasure and retention delete it, under their own role. What is said of the subject
+    after that has another key, of another id.
+    """
+
+    rights: ClassVar = Rights.EVIDENCE
+    untracked: ClassVar = "a history would keep what its deletion destroys"
+
+    subject_id = models.UUIDField()
+    wrapped = models.BinaryField()
+
+    class Meta(TenantOwned.Meta):
+        constraints = (models.UniqueConstraint(fields=["tenant", "subject_id"], name="provisioning_body_key_once"),)
+
+    def __str__(self) -> str:
+        return str(self.subject_id)
 
 
 class ExchangeKey(TenantOwned):

@@ -23,6 +23,7 @@ class PlanKind(models.TextChoices):
     REACTIVATION = "reactivation", _("an ended account is asked back")
     READING = "reading", _("what a reading showed")
     UNDO = "undo", _("a mass reduction is undone")
+    REPLAY = "replay", _("what a replay would give")
 
 
 class PlanState(models.TextChoices):

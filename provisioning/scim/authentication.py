@@ -38,6 +38,11 @@ _SYSTEM = (
     " FROM accounts_system s JOIN accounts_tenant t ON t.id = s.tenant_id WHERE s.id = %s"
 )
 
+# What it sent ahead: whether any of it is open, and whether any waits to be applied.
+_AHEAD = (
+    "SELECT EXISTS (SELECT FROM provisioning_received WHERE system_id = %s AND state IN ('parked', 'waiting')),"
+    " EXISTS (SELECT FROM provisioning_received WHERE system_id = %s AND state = 'waiting')"
+)
 _RULES = (
     f"SELECT {columns_of(FieldAuthority, 'r')} FROM provisioning_fieldauthority r"  # noqa: S608  the model's own columns
     " WHERE (r.system_id = %s OR r.system_id IS NULL) AND r.ended_at IS NULL ORDER BY r.system_id NULLS LAST"
@@ -57,13 +62,15 @@ class Caller:
     secret: str = field(repr=False)
 
     @cached_property
-    def _known(self) -> tuple[System, tuple[FieldAuthority, ...]]:
+    def _known(self) -> tuple[System, tuple[FieldAuthority, ...], tuple[bool, bool]]:
         system = self.token.system_id
-        (columns,), rules = at_once((_SYSTEM, [system]), (_RULES, [system]), tenant=self.token.tenant_id)
+        (columns,), rules, (ahead,) = at_once(
+            (_SYSTEM, [system]), (_RULES, [system]), (_AHEAD, [system, system]), tenant=self.token.tenant_id
+        )
         size = len(System._meta.concrete_fields)
         found = from_row(System, columns[:size])
         found.tenant = from_row(Tenant, columns[size:])
-        return found, tuple(from_row(FieldAuthority, row) for row in rules)
+        return found, tuple(from_row(FieldAuthority, row) for row in rules), (bool(ahead[0]), bool(ahead[1]))
 
     @property
     def system(self) -> System:
@@ -74,6 +81,16 @@ class Caller:
     def rules(self) -> tuple[FieldAuthority, ...]:
         """Whose word counts there, as `authority.rules_for`; read together with the system."""
         return self._known[1]
+
+    @property
+    def has_sent_ahead(self) -> bool:
+        """Whether something of its system was acknowledged and is not applied; read together with the system."""
+        return self._known[2][0]
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether some of that is to be applied without anybody's doing, so that somebody is at it, or will be."""
+        return self._known[2][1]
 
     def demand(self, word: TokenMay) -> None:
         """Raise 403 unless the token may do that."""

@@ -191,7 +191,9 @@ class BulkView(Receiver):
         if one.version is not None:
             environ["HTTP_IF_MATCH"] = one.version
         if key := outer.headers.get("Idempotency-Key"):
-            environ["HTTP_IDEMPOTENCY_KEY"] = recording.keyed_digest("bulk", key, str(one.index))
+            environ["HTTP_IDEMPOTENCY_KEY"] = recording.keyed_digest(
+                "bulk", key, str(one.index), tenant=self.caller.token.tenant_id
+            )
         inner = WSGIRequest(environ)
         marked: Any = inner
         marked.at = outer.at

@@ -5,20 +5,22 @@ Runs inside the savepoint that `views` opens. Whatever can be wrong with a reque
 
 import dataclasses
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from django.db import DatabaseError, DataError, IntegrityError
+from django.utils.functional import SimpleLazyObject
 
 from accounts.models.system import System
-from provisioning import catalogue_intake, group_intake, intake, parking, shadows
-from provisioning.changes import ACTIVE, AccountChange, CatalogueChange, Coercion, GroupChange, Outcome
+from provisioning import catalogue_intake, group_intake, intake, parking, shadows, systems
+from provisioning.changes import ACTIVE, AccountChange, CatalogueChange, Coercion, GroupChange, MemberStep, Outcome
 from provisioning.models.shadow import Shadow
 from provisioning.scim.answers import Answer
+from provisioning.scim.authentication import Caller
 from provisioning.scim.dialects import strict
 from provisioning.scim.dialects.resource import coerce_resource
 from provisioning.scim.errors import (
@@ -106,38 +108,74 @@ class Done:
     coercions: tuple[Coercion, ...] = ()
 
 
+def sender(caller: Caller, *, exchange_id: UUID, at: datetime) -> Sender:
+    """Who speaks in an exchange, and who counts as having asked."""
+    system = caller.system
+    # Asked for only where something has to wait for people.
+    people = SimpleLazyObject(lambda: frozenset(systems.requesters(system=system, at=at)))
+    requesters = cast("Collection[UUID]", people)
+    return Sender(
+        system=system, asked_by=system.name, exchange_id=exchange_id, requesters=requesters, rules=caller.rules
+    )
+
+
 def create(asked: Asked, body: Mapping[str, Any]) -> Done:
     """POST (RFC 7644 section 3.3): 201 with the resource and its Location."""
-    normal, coercions = _full(asked, body)
-    door = _DOORS[asked.resource_type.family]
-    taken = door.create(sender=asked.sender, change=_change(asked, normal.document, normal), at=asked.at)
+    change, coercions = made(asked, body)
+    taken = take_new(asked, change)
     return Done(answer=resource(asked, taken.shadow, status=201), taken=taken, coercions=coercions)
+
+
+def made(asked: Asked, body: Mapping[str, Any]) -> tuple[Change, tuple[Coercion, ...]]:
+    """What a resource is to be that is made."""
+    normal, coercions = _full(asked, body)
+    return change_to(asked.resource_type, normal.document, said=normal.said, members=normal.members), coercions
+
+
+def take_new(asked: Asked, change: Change) -> Taken:
+    """Make a resource by the door of its family."""
+    return _DOORS[asked.resource_type.family].create(sender=asked.sender, change=change, at=asked.at)
 
 
 def replace(asked: Asked, body: Mapping[str, Any]) -> Done:
     """PUT (section 3.5.1): 200 with the resource; what is not sent is unassigned, what is immutable stays."""
     shadow = locked(asked)
+    change, coercions = replaced(asked, shadow, body)
+    taken = take(asked, shadow, change)
+    return Done(answer=resource(asked, taken.shadow), taken=taken, coercions=coercions)
+
+
+def replaced(asked: Asked, shadow: Shadow, body: Mapping[str, Any]) -> tuple[Change, tuple[Coercion, ...]]:
+    """What a resource is to be after a replacement."""
     normal, coercions = _full(asked, body)
     check_immutable(shadow.document, normal.document, asked.resource_type)
     document = keep_immutable(shadow.document, normal.document, asked.resource_type)
-    taken = _take(asked, shadow, _change(asked, document, normal))
-    return Done(answer=resource(asked, taken.shadow), taken=taken, coercions=coercions)
+    return change_to(asked.resource_type, document, said=normal.said, members=normal.members), coercions
 
 
 def patch(asked: Asked, body: Mapping[str, Any]) -> Done:
     """PATCH (section 3.5.2): all operations or none. 204 for a large group, unless attributes are asked for."""
-    is_strict = asked.sender.system.is_strict
-    with strict.naming(is_strict=is_strict):
-        operations = read_patch(body, asked.resource_type)
-    operations = checked_patch(operations, is_strict=is_strict)
+    operations = _operations(asked, body)
     shadow = locked(asked)
     change, coercions = _patched(asked, shadow, operations)
-    strict.refuse(coercions, is_strict=is_strict)
-    taken = _held_for(coercions, _take(asked, shadow, change))
+    strict.refuse(coercions, is_strict=asked.sender.system.is_strict)
+    taken = _held_for(coercions, take(asked, shadow, change))
     shows = asked.is_projected or asked.wants != Wanted.WHATEVER
     if shows or not is_large(taken.shadow, system=asked.sender.system):
         return Done(answer=resource(asked, taken.shadow), taken=taken, coercions=coercions)
     return Done(answer=_nothing(asked, taken.shadow), taken=taken, coercions=coercions)
+
+
+def patched(asked: Asked, shadow: Shadow, body: Mapping[str, Any]) -> tuple[Change, tuple[Coercion, ...]]:
+    """What a resource is to be after a patch."""
+    return _patched(asked, shadow, _operations(asked, body))
+
+
+def _operations(asked: Asked, body: Mapping[str, Any]) -> Patch:
+    is_strict = asked.sender.system.is_strict
+    with strict.naming(is_strict=is_strict):
+        operations = read_patch(body, asked.resource_type)
+    return checked_patch(operations, is_strict=is_strict)
 
 
 def _patched(asked: Asked, shadow: Shadow, operations: Patch) -> tuple[Change, tuple[Coercion, ...]]:
@@ -164,11 +202,15 @@ def _held_for(coercions: tuple[Coercion, ...], taken: Taken) -> Taken:
 
 def end(asked: Asked) -> Done:
     """DELETE (section 3.6): 204, and 404 from now on."""
-    shadow = locked(asked)
+    return Done(answer=Answer(status=204), taken=take_end(asked, locked(asked)))
+
+
+def take_end(asked: Asked, shadow: Shadow) -> Taken:
+    """End a resource, locked already, by the door of its family."""
     taken = _DOORS[asked.resource_type.family].end(sender=asked.sender, shadow=shadow, at=asked.at)
     if asked.resource_type.family == "group":
         parking.settle(group=shadow, because="its system ended the group", at=asked.at)
-    return Done(answer=Answer(status=204), taken=taken)
+    return taken
 
 
 def resource(asked: Asked, shadow: Shadow, *, status: int = 200) -> Answer:
@@ -259,16 +301,24 @@ def _full(asked: Asked, body: Mapping[str, Any]) -> tuple[Normal, tuple[Coercion
     return normal, tuple(notes)
 
 
-def _change(asked: Asked, document: Mapping[str, Any], normal: Normal) -> Change:
-    kind = asked.resource_type
+def change_to(
+    kind: ResourceType,
+    document: Mapping[str, Any],
+    *,
+    said: frozenset[str],
+    members: tuple[UUID, ...] | None = None,
+    member_steps: tuple[MemberStep, ...] = (),
+) -> Change:
+    """The change that makes a resource this canonical document; `members` replace whoever was in a group."""
     if kind.family == "account":
-        return account_change(document, said=normal.said, resource_type=kind)
+        return account_change(document, said=said, resource_type=kind)
     if kind.family == "group":
-        return group_change(document, said=normal.said, members=normal.members)
+        return group_change(document, said=said, members=members, member_steps=member_steps)
     return catalogue_change(document, resource_type=kind)
 
 
-def _take(asked: Asked, shadow: Shadow, change: Change) -> Taken:
+def take(asked: Asked, shadow: Shadow, change: Change) -> Taken:
+    """Change a resource, locked already, by the door of its family."""
     door = _DOORS[asked.resource_type.family]
     taken = door.change(sender=asked.sender, shadow=shadow, change=change, at=asked.at)
     if isinstance(change, GroupChange) and any(step.op in _WHOLE for step in change.member_steps):

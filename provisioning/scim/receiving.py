@@ -269,6 +269,7 @@ class Receiver(frame.SCIMView):
             remote=remote(request),
             resource_type=self.resource_type.name if self.resource_type else "",
             resource_id=path_id(self.kwargs.get(self.lookup_url_kwarg)),
+            if_match=request.headers.get("If-Match", ""),
         )
         self._prepared(lambda: self._prepare_write(request, attempt))
         try:
@@ -285,11 +286,11 @@ class Receiver(frame.SCIMView):
         attempt.size = min(int(length), 2**31 - 1) if length.isdecimal() else 0
         self.raw = body_of(request)
         attempt.size = len(self.raw)
-        attempt.digest = recording.keyed_digest(attempt.method, attempt.path, self.raw)
+        attempt.digest = attempt.digested(self.raw)
         refuse_credentials(request, self.caller, self.raw)
         self.caller.demand(TokenMay.WRITE)
         self.query = _parameters(request)
-        attempt.key = recording.read_key(request.headers.get("Idempotency-Key"))
+        attempt.key = recording.read_key(request.headers.get("Idempotency-Key"), tenant=attempt.tenant)
         self.read_body(request, attempt)
 
     def read_body(self, request: HttpRequest, attempt: Attempt) -> None:
@@ -312,7 +313,7 @@ class Receiver(frame.SCIMView):
             earlier = self._earlier(attempt)
             if earlier is not None:
                 self.answer = recording.answered(earlier) or self.answer_again(earlier)
-                recording.copy_of(attempt, earlier)
+                recording.copy_of(attempt, earlier, by_key=True)
             else:
                 here(BEFORE_EFFECT)
                 self._framed(request, args, kwargs)

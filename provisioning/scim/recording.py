@@ -1,7 +1,8 @@
 """The ledger's row of one request: what is kept of it, and how a repeat is known.
 
 An Exchange is inserted once, at the end, in the transaction of its effect. It keeps the request without secrets and
-without anything that the schema does not know, the answer, the outcome, and a keyed digest of what was really sent.
+without anything that the schema does not know, the answer, both encrypted; the outcome, and a keyed digest of what was
+really sent.
 """
 
 import hashlib
@@ -17,11 +18,11 @@ from django.conf import settings
 from django.db import connection
 
 from audit.cause import current
-from audit.keys import uuid7
+from audit.keys import milliseconds_of, uuid7, uuid7_floor, uuid7_of_tomorrow
 from audit.redaction import MASK, redact
-from provisioning import parking
+from provisioning import bodies, parking
 from provisioning.changes import MEMBERS, NOTE, Coercion, Intent, Outcome
-from provisioning.models.exchange import Exchange, ExchangeKey
+from provisioning.models.exchange import BODIES, Exchange, ExchangeKey
 from provisioning.models.shadow import Shadow
 from provisioning.scim.answers import Answer
 from provisioning.scim.authentication import Caller
@@ -36,6 +37,8 @@ MOST_COERCIONS = 200
 PATH_LENGTH = 400
 _AUTHORITIES = ("urn:ietf:params:", "urn:okta:", "urn:scim:schemas:", "http://schemas.microsoft.com/")
 ERROR_LENGTH = 400
+_LOOK_BACK = 7 * 86_400_000
+_REFUSED = frozenset({Outcome.REJECTED, Outcome.PARKED})
 
 
 @dataclass(kw_only=True)
@@ -52,6 +55,7 @@ class Attempt:
     digest: str = ""
     size: int = 0
     key: str = ""
+    if_match: str = ""
     id: UUID = field(default_factory=uuid7)
     request: Any = None
     kept_answer: Any = None
@@ -61,6 +65,17 @@ class Attempt:
     intent: Intent = Intent.UNKNOWN
     plan_id: UUID | None = None
     error: str = ""
+    is_new: bool = False
+    """Whether it made its resource, so that nothing was kept about it before."""
+
+    @property
+    def tenant(self) -> UUID:
+        """Whose request it is."""
+        return self.caller.token.tenant_id
+
+    def digested(self, content: str | bytes) -> str:
+        """The keyed digest of what was asked: method, address, content and, where it is bound to one, the version."""
+        return keyed_digest(self.method, self.path, content, self.if_match, tenant=self.tenant)
 
     def about(self, shadow: Shadow) -> None:
         """Which resource it is about."""
@@ -69,13 +84,14 @@ class Attempt:
     def took(self, taken: Taken) -> None:
         """What became of it."""
         self.about(taken.shadow)
+        self.is_new = taken.created
         self.outcome, self.intent, self.notes = taken.outcome, taken.intent, taken.notes
         self.plan_id = taken.plan.pk if taken.plan is not None else None
 
     def refused(self, error: ScimError, *, outcome: Outcome = Outcome.REJECTED) -> None:
         """It was refused, and nothing of it took effect."""
         self.error = error.record[:ERROR_LENGTH]
-        self.outcome, self.plan_id, self.notes = outcome, None, ()
+        self.outcome, self.plan_id, self.notes, self.is_new = outcome, None, (), False
 
 
 def refuse(attempt: Attempt, error: ScimError, *, at: datetime) -> None:
@@ -93,9 +109,9 @@ def refuse(attempt: Attempt, error: ScimError, *, at: datetime) -> None:
     parking.open_unresolved(system=system, group=group, exchange=attempt.id, because=attempt.error, at=at)
 
 
-def keyed_digest(*parts: str | bytes) -> str:
-    """A digest that nobody without our key can guess the content from: bodies can hold passwords."""
-    made = hmac.new(settings.ROLLCALL_TOKEN_KEY.encode(), b"exchange", hashlib.sha256)
+def keyed_digest(*parts: str | bytes, tenant: UUID) -> str:
+    """A digest that nobody without our key can guess the content from: bodies can hold passwords. Each tenant's differ."""
+    made = hmac.new(settings.ROLLCALL_TOKEN_KEY.encode(), b"exchange" + tenant.bytes, hashlib.sha256)
     for part in parts:
         raw = part.encode("utf-8", "surrogatepass") if isinstance(part, str) else part
         made.update(len(raw).to_bytes(8, "big") + raw)
@@ -107,13 +123,13 @@ def canonical(body: Any) -> str:
     return json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
 
 
-def read_key(text: str | None) -> str:
+def read_key(text: str | None, *, tenant: UUID) -> str:
     """The keyed digest of an `Idempotency-Key`, or nothing without one. Raises invalidValue for a malformed one."""
     if text is None:
         return ""
     if not text.strip() or len(text) > MAX_KEY or not text.isascii() or not text.isprintable():
         raise invalid_value(f"Idempotency-Key must have 1 to {MAX_KEY} printable ASCII characters.")
-    return keyed_digest("key", text.strip())
+    return keyed_digest("key", text.strip(), tenant=tenant)
 
 
 def repeated(attempt: Attempt) -> Exchange | None:
@@ -124,7 +140,7 @@ def repeated(attempt: Attempt) -> Exchange | None:
     if not attempt.key:
         return None
     system = attempt.caller.token.system_id
-    number = int(keyed_digest("lock", str(system), attempt.key)[:15], 16)
+    number = int(keyed_digest("lock", str(system), attempt.key, tenant=attempt.tenant)[:15], 16)
     with connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [number])
     known = ExchangeKey.objects.filter(system_id=system, key=attempt.key).first()
@@ -135,44 +151,100 @@ def repeated(attempt: Attempt) -> Exchange | None:
     return Exchange.objects.get(pk=known.exchange_id)
 
 
+def last_accepted(attempt: Attempt) -> Exchange | None:
+    """The last exchange about the same resource that was not refused, if it asked for the very same thing.
+
+    Enable, disable, enable is three events: what repeats none but the last is no repeat. Whoever sends again for want
+    of an answer does so within days: older months are not looked into.
+    """
+    since = uuid7_floor(milliseconds_of(attempt.id) - _LOOK_BACK)
+    about = Exchange.objects.filter(resource_id=attempt.resource_id, id__gte=since, id__lt=uuid7_of_tomorrow())
+    last = about.exclude(outcome__in=_REFUSED).defer(*BODIES).order_by("-id").first()
+    return last if last is not None and last.request_digest == attempt.digest else None
+
+
+def is_version_answered(earlier: Exchange, tag: str) -> bool:
+    """Whether the resource has still the version that was answered then: nothing has happened to it since."""
+    body = bodies.opened(earlier).answer or {}
+    return bool(tag) and tag == body.get("version", body.get("meta", {}).get("version"))
+
+
+# One statement: the row, the key of its bodies where that is new, and the sender's key by which a repeat is known.
+_INSERT = """
+WITH body_key AS (
+  INSERT INTO provisioning_bodykey (id, tenant_id, subject_id, wrapped)
+  SELECT %(body_key)s::uuid, %(tenant)s::uuid, %(subject)s::uuid, %(wrapped)s::bytea WHERE %(wrapped)s::bytea IS NOT NULL),
+sender_key AS (
+  INSERT INTO provisioning_exchangekey (id, tenant_id, system_id, key, exchange_id, request_digest)
+  SELECT gen_random_uuid(), %(tenant)s::uuid, %(system)s::uuid, %(key)s, %(id)s::uuid, %(digest)s WHERE %(key)s <> '')
+INSERT INTO provisioning_exchange (id, tenant_id, system_id, token_id, cause_id, method, path, resource_type,
+  resource_id, resource_label, intent, outcome, body, body_key_id, request_digest, request_bytes, coercions, status,
+  error, plan_id, remote, milliseconds)
+VALUES (%(id)s, %(tenant)s, %(system)s, %(token)s, %(cause)s, %(method)s, %(path)s, %(resource_type)s,
+  %(resource)s, %(label)s, %(intent)s, %(outcome)s, %(body)s, %(body_key)s, %(digest)s, %(bytes)s, %(coercions)s::jsonb,
+  %(status)s, %(error)s, %(plan)s, %(remote)s, %(milliseconds)s)
+"""
+
+
 def insert(attempt: Attempt, answer: Answer, *, milliseconds: int) -> None:
     """Write the row; and its key, so that a repeat is known, if the request was taken."""
     token = attempt.caller.token
+    sent, answered_with = redact(attempt.request), _kept(attempt, answer)
+    key = None if sent is None and answered_with is None else _body_key(attempt)
+    body = None if key is None else bodies.closed(key, exchange_id=attempt.id, request=sent, answer=answered_with)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _INSERT,
+            {
+                "id": attempt.id,
+                "tenant": token.tenant_id,
+                "system": token.system_id,
+                "token": token.pk,
+                "cause": current().pk,
+                "method": attempt.method,
+                "path": attempt.path[:PATH_LENGTH],
+                "resource_type": attempt.resource_type,
+                "resource": attempt.resource_id,
+                "label": attempt.label,
+                "intent": attempt.intent.value,
+                "outcome": attempt.outcome.value,
+                "body": body,
+                "body_key": key.id if key is not None else None,
+                "subject": key.subject if key is not None else None,
+                "wrapped": key.wrapped if key is not None else None,
+                "digest": attempt.digest,
+                "bytes": attempt.size,
+                "coercions": json.dumps(_coercions(attempt)),
+                "status": answer.status,
+                "error": attempt.error,
+                "plan": attempt.plan_id,
+                "remote": attempt.remote,
+                "milliseconds": milliseconds,
+                "key": "" if attempt.outcome in _REFUSED else attempt.key,
+            },
+        )
+
+
+def _body_key(attempt: Attempt) -> bodies.Key:
+    """The key of the resource that the request is about; of the day, where it was refused and there is none."""
+    tenant, subject = attempt.tenant, attempt.resource_id
+    if subject is not None:
+        if attempt.is_new:
+            return bodies.made(tenant=tenant, subject=subject)
+        found = bodies.standing(subject)
+        if found is not None:
+            return found
+        if attempt.outcome not in _REFUSED:
+            return bodies.made(tenant=tenant, subject=subject)
+    return bodies.key_of_day(tenant=tenant, exchange_id=attempt.id)
+
+
+def _kept(attempt: Attempt, answer: Answer) -> Any:
+    """What is kept of an answer."""
     # A refusal's detail may repeat a name that was sent; what is kept of it may not.
     body = {**answer.body, "detail": attempt.error} if attempt.error and answer.body is not None else answer.body
     kept = attempt.kept_answer if answer.brief is None else answer.brief
-    Exchange.objects.create(
-        id=attempt.id,
-        tenant_id=token.tenant_id,
-        system_id=token.system_id,
-        token_id=token.pk,
-        cause_id=current().pk,
-        method=attempt.method,
-        path=attempt.path[:PATH_LENGTH],
-        resource_type=attempt.resource_type,
-        resource_id=attempt.resource_id,
-        resource_label=attempt.label,
-        intent=attempt.intent,
-        outcome=attempt.outcome,
-        request=redact(attempt.request),
-        request_digest=attempt.digest,
-        request_bytes=attempt.size,
-        coercions=_coercions(attempt),
-        status=answer.status,
-        answer=_kept_answer(body) if kept is None or attempt.error else redact(kept),
-        error=attempt.error,
-        plan_id=attempt.plan_id,
-        remote=attempt.remote,
-        milliseconds=milliseconds,
-    )
-    if attempt.key and attempt.outcome not in {Outcome.REJECTED, Outcome.DUPLICATE, Outcome.PARKED}:
-        ExchangeKey.objects.create(
-            tenant_id=token.tenant_id,
-            system_id=token.system_id,
-            key=attempt.key,
-            exchange_id=attempt.id,
-            request_digest=attempt.digest,
-        )
+    return _kept_answer(body) if kept is None or attempt.error else redact(kept)
 
 
 def _coercions(attempt: Attempt) -> list[dict[str, str]]:
@@ -206,7 +278,7 @@ def _kept_answer(body: Mapping[str, Any] | None) -> Any:
 
 def answered(earlier: Exchange) -> Answer | None:
     """What was answered then; None if it was not kept word for word, so that the resource itself must be asked."""
-    body = earlier.answer
+    body = bodies.opened(earlier).answer
     if body is None and earlier.status == CREATED:
         return None
     if body is not None and ("schemas" not in body or MASK in json.dumps(body)):
@@ -216,7 +288,9 @@ def answered(earlier: Exchange) -> Answer | None:
     return Answer(status=earlier.status, body=body, headers=headers)
 
 
-def copy_of(attempt: Attempt, earlier: Exchange) -> None:
-    """A repeat is about what its original was about, and changes nothing."""
+def copy_of(attempt: Attempt, earlier: Exchange, *, by_key: bool) -> None:
+    """A repeat is about what its original was about, and changes nothing. A key goes on to name the original."""
+    if by_key:
+        attempt.key = ""
     attempt.outcome, attempt.intent = Outcome.DUPLICATE, Intent(earlier.intent)
     attempt.resource_id, attempt.label, attempt.plan_id = earlier.resource_id, earlier.resource_label, earlier.plan_id

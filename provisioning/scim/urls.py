@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from django.urls import URLPattern, re_path
 
-from provisioning.scim import bulk, discovery_views, views
+from provisioning.scim import bulk, discovery_views, received_views, views
 
 app_name = "scim"
 
@@ -39,5 +39,6 @@ urlpatterns = [
         r"^ResourceTypes(?:/(?P<uuid>[^/]+))?/?$", discovery_views.ResourceTypesView.as_view(), name="resource-types"
     ),
     re_path(r"^Schemas(?:/(?P<uuid>[^/]+))?/?$", discovery_views.SchemasView.as_view(), name="schemas"),
+    re_path(r"^Received(?:/(?P<uuid>[^/]+))?/?$", received_views.ReceivedView.as_view(), name="received"),
     re_path(r"", views.NowhereView.as_view(), name="nowhere"),
 ]

@@ -4,19 +4,20 @@ What the server says about itself is in `discovery_views`.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from http import HTTPStatus
+from typing import Any, ClassVar
 
 from django.db import DataError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.utils.functional import SimpleLazyObject
 from django.views import defaults
 from django_scim import views as frame
 
-from provisioning import systems
+from provisioning.changes import Outcome
 from provisioning.models.exchange import Exchange
 from provisioning.models.shadow import Shadow
 from provisioning.scim import effects, recording
+from provisioning.scim.acknowledging import LaneReceiver
 from provisioning.scim.answers import Answer, refusal
 from provisioning.scim.dialects import strict
 from provisioning.scim.effects import Asked, Done
@@ -34,10 +35,6 @@ from provisioning.scim.receiving import Receiver, path_id
 from provisioning.scim.recording import Attempt
 from provisioning.scim.resources import Around, find_active, find_one, gather, living, location, rendered, version
 from provisioning.scim.streams import Stream
-from provisioning.shadows import Sender
-
-if TYPE_CHECKING:
-    from uuid import UUID
 
 _BODIES = frozenset({"POST", "PUT", "PATCH"})
 _PROJECTING = frozenset({"attributes", "excludedattributes"})
@@ -106,11 +103,10 @@ class ListReceiver(Receiver):
         return body
 
 
-class ResourceView(ListReceiver):
+class ResourceView(LaneReceiver, ListReceiver):
     """The endpoint of a kind of resources, such as `/Users` and `/Users/{id}`."""
 
     resource_type: ClassVar[ResourceType]
-    body: dict[str, Any]
 
     def setup(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         """A list and a resource answer different methods."""
@@ -143,7 +139,7 @@ class ResourceView(ListReceiver):
         if attempt.method not in _BODIES or attempt.method.lower() not in self.http_method_names:
             return
         self.body = load(self.raw, content_type=request.headers.get("Content-Type"))
-        attempt.digest = recording.keyed_digest(attempt.method, attempt.path, recording.canonical(self.body))
+        attempt.digest = attempt.digested(recording.canonical(self.body))
         keep = kept_patch if attempt.method == "PATCH" else kept_resource
         attempt.request = keep(self.body, self.resource_type)
 
@@ -153,18 +149,8 @@ class ResourceView(ListReceiver):
         return effects.resource(self._asked(earlier.pk), shadow, status=earlier.status)
 
     def _asked(self, exchange_id: Any) -> Asked:
-        system = self.caller.system
-        # Asked for only where something has to wait for people.
-        people = SimpleLazyObject(lambda: frozenset(systems.requesters(system=system, at=self.at)))
-        requesters = cast("Collection[UUID]", people)
         return Asked(
-            sender=Sender(
-                system=system,
-                asked_by=system.name,
-                exchange_id=exchange_id,
-                requesters=requesters,
-                rules=self.caller.rules,
-            ),
+            sender=effects.sender(self.caller, exchange_id=exchange_id, at=self.at),
             resource_type=self.resource_type,
             at=self.at,
             base=self.base,
@@ -179,10 +165,28 @@ class ResourceView(ListReceiver):
         attempt = self.attempt
         if attempt is None:
             raise RuntimeError("a write outside of an exchange")
-        done = effect(self._asked(attempt.id))
+        try:
+            done = effect(self._asked(attempt.id))
+        except ScimError as error:
+            if error.status != HTTPStatus.PRECONDITION_FAILED:
+                raise
+            return self._answered_before(attempt, error)
         attempt.took(done.taken)
         attempt.coercions = done.coercions
+        if attempt.outcome == Outcome.SAME and recording.last_accepted(attempt) is not None:
+            attempt.outcome = Outcome.DUPLICATE
         return done.answer
+
+    def _answered_before(self, attempt: Attempt, error: ScimError) -> Answer:
+        """What was answered, where the version is an older one because this very request has taken effect already."""
+        earlier = recording.last_accepted(attempt)
+        if earlier is None:
+            raise error
+        answer = self.answer_again(earlier)
+        if not recording.is_version_answered(earlier, answer.headers.get("ETag", "")):
+            raise error
+        recording.copy_of(attempt, earlier, by_key=False)
+        return answer
 
     def _living(self, text: str) -> Shadow:
         id = path_id(text)  # noqa: A001  SCIM's word

@@ -165,6 +165,7 @@ def test_numbers_and_booleans_stay_what_they_are():
         ("/welcome/", "/welcome/"),
         ("/scim/v2/Users/01A20DB7-B53D-7416-A328-10D3E826D5DF",) * 2,
         ("/scim/v2/Users/.search",) * 2,
+        ("/scim/v2/Received/01a20db7-b53d-7416-a328-10d3e826d5df",) * 2,
         ("/scim/v2/Users/onlyletters", "/scim/v2/Users/***"),
         ("/scim/v2/Schemas/urn:acme:hunter2", "/scim/v2/Schemas/***"),
         ("/static/rollcall.3f2a91.css",) * 2,

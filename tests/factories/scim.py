@@ -11,7 +11,7 @@ from django.test import Client
 
 from accounts.models.system import ReactivationPolicy, SystemKind
 from audit.scope import scope
-from provisioning import systems, tokens
+from provisioning import bodies, systems, tokens
 from provisioning.models.exchange import Exchange
 from provisioning.models.shadow import Shadow
 from provisioning.scim.metadata.catalogue import GROUP_URN, USER_URN
@@ -106,9 +106,9 @@ class Idp:
         return {member["value"] for member in self.get(f"/Groups/{group}").body.get("members", [])}
 
     def exchanges(self) -> list[Exchange]:
-        """The ledger of this system, oldest first."""
+        """The ledger of this system, oldest first, each with its bodies in clear."""
         with scope(tenant=self.tenant.pk):
-            return list(Exchange.objects.filter(system=self.system).order_by("id"))
+            return opened(Exchange.objects.filter(system=self.system).order_by("id"))
 
     def last(self) -> Exchange:
         """The latest exchange."""
@@ -120,17 +120,28 @@ class Idp:
             return Shadow.objects.select_related("account", "group").get(pk=id)
 
 
+def opened(exchanges: Iterable[Exchange]) -> list[Exchange]:
+    """Exchanges as who may read them is shown them: what was sent and answered stands in `request` and `answer`."""
+    rows = list(exchanges)
+    kept = bodies.shown_all(rows)
+    for one in rows:
+        assert not kept[one.pk].problem
+        one.request, one.answer = kept[one.pk].request, kept[one.pk].answer
+    return rows
+
+
 def connect(
     tenant: Tenant,
     name: str = "Entra",
     *,
     may: Iterable[str] = ("read", "write"),
     policy: ReactivationPolicy = ReactivationPolicy.APPROVAL,
+    of: System | None = None,
 ) -> Idp:
-    """A directory of that tenant with a token that is good for a year."""
+    """A directory of that tenant, or `of` one that is there, with a token that is good for a year."""
     now = dt.datetime.now(dt.UTC)
     with scope(tenant=tenant.pk, cause=a_cause()):
-        system = systems.make_system(
+        system = of or systems.make_system(
             tenant_id=tenant.pk, name=name, kind=SystemKind.DIRECTORY, made_by=None, at=now, policy=policy
         )
         _, text = tokens.make_token(

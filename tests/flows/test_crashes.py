@@ -17,6 +17,7 @@ import pytest
 from audit import crashpoints
 from audit.scope import scope
 from local.state import ROOT
+from tests.flows.drill.ahead import Applying, Promising
 from tests.flows.drill.asking import Asking
 from tests.flows.drill.installation import Installation, installed
 from tests.flows.drill.picture import differing, picture, torn
@@ -36,6 +37,8 @@ import_module("provisioning.scim.urls")
 # By the first word of a point's name, the story that reaches it.
 STORIES: dict[str, type[Story]] = {
     "scim": Asking,
+    "received": Promising,
+    "apply": Applying,
     "snapshot": Reading,
     "run": Reading,
     "plan": Reading,
@@ -54,6 +57,9 @@ SENT_AGAIN = [
     ("POST", "eve", "create", "duplicate", 201),
     ("POST", "fay", "create", "duplicate", 201),
 ]
+# The same for what is acknowledged before it is applied.
+PROMISED_AGAIN = [(method, "", "unknown", "duplicate", 202) for method in ("DELETE", "PATCH", "PATCH", "POST", "POST")]
+REPEATED = {"scim-after-commit": SENT_AGAIN, "received-after-commit": PROMISED_AGAIN}
 KILLS, A_ROUND = 20, 20
 SEED = 2_000  # of the first round; `--drill-seed` chooses another
 
@@ -131,7 +137,7 @@ def test_a_process_that_dies_there_leaves_nothing_undone_and_nothing_done_twice(
     crashed = library.tell(told, armed=point)
     repeats = [one for one in crashed["exchanges"] if one[3] in REPEATS]
     crashed["exchanges"] = [one for one in crashed["exchanges"] if one[3] not in REPEATS]
-    assert repeats == (SENT_AGAIN if point == "scim-after-commit" else [])
+    assert repeats == REPEATED.get(point, [])
     assert differing(told.undisturbed, crashed) == {}
     assert told.story.answers == told.answers
 

@@ -23,6 +23,7 @@ from governance.models.campaign import Silence
 from provisioning import differences, systems
 from provisioning.models.connection import Connection, RefusedToken, SystemToken
 from provisioning.models.plan import Plan
+from provisioning.models.rebuild import Rebuild
 from provisioning.models.run import Run
 from provisioning.models.shadow import Shadow
 from tests.conftest import a_cause
@@ -353,7 +354,7 @@ def test_the_front_page_takes_as_many_queries_for_three_rows_as_for_three_hundre
         )  # fmt: skip
 
     fill(0, 3)
-    with django_assert_num_queries(14) as few:
+    with django_assert_num_queries(15) as few:
         dashboard.front(tenant=tenant, at=at)
     fill(3, 300)
     with django_assert_num_queries(len(few)):
@@ -361,3 +362,30 @@ def test_the_front_page_takes_as_many_queries_for_three_rows_as_for_three_hundre
     assert (found.systems_count, len(found.systems)) == (300, dashboard.SYSTEMS_SHOWN)
     assert found.unknown_accounts == 100
     assert (found.waits_count, len(found.waits)) == (300, dashboard.WAITS_SHOWN)
+
+
+def ledger_of(tenant: Tenant, at: dt.datetime) -> tuple[str, str, bool]:
+    found = dashboard.front(tenant=tenant, at=at).ledger
+    return found.shape, found.sentence, found.as_of is not None
+
+
+def test_whether_the_ledger_gives_todays_roll_is_grey_until_it_is_measured(
+    tenant: Tenant, because: Cause, at: dt.datetime
+) -> None:
+    unmeasured = ("?", "not yet measured: the ledger is replayed each night", False)
+    assert ledger_of(tenant, at) == unmeasured
+    row = Rebuild.objects.create(tenant=tenant, emptied_at=at)
+    assert ledger_of(tenant, at) == unmeasured
+
+    def shows(equal: int, differing: int, **left_out: int) -> tuple[str, str, bool]:
+        Rebuild.objects.filter(pk=row.pk).update(
+            state="compared", compared_at=at, until_at=at, equal=equal, differing=differing, left_out=left_out
+        )
+        return ledger_of(tenant, at)
+
+    assert shows(12_340, 0) == ("=", "yes, 12340 resources", True)
+    assert shows(1, 0, newer=3) == ("=", "yes, 1 resource", True)
+    assert shows(5, 2) == ("!", "no: 2 resources differ", True)
+    assert shows(0, 0, newer=3) == ("?", "not measured: no resource could be judged", True)
+    shows(5, 0)
+    assert ledger_of(tenant, at + dt.timedelta(hours=37)) == ("?", "not measured since, then: yes, 5 resources", True)

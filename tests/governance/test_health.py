@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,9 +13,14 @@ from audit import sealing
 from audit.scope import scope
 from governance.api import health
 from tests.conftest import a_cause, as_owner
+from tests.house import rows
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from django.test import Client
+
+    from accounts.models import Tenant
 
 pytestmark = [pytest.mark.face, pytest.mark.urls("tests.governance.shell")]
 
@@ -79,6 +85,34 @@ def test_readyz_warns_of_months_that_run_out_and_stays_ready(client: Client, db:
         "months": "months ahead run out (audit_journalentry has 0):"
         " do scheduler and worker run? audit.tasks.make_months makes them"
     }
+
+
+def test_readyz_warns_of_what_was_acknowledged_and_waits_in_any_tenant(
+    client: Client, make_tenant: Callable[..., Tenant]
+) -> None:
+    now = dt.datetime.now(dt.UTC)
+    for slug, minutes in (("one", 1), ("two", 4), ("three", 0)):
+        with scope(tenant=make_tenant(slug).pk, cause=a_cause()):
+            rows.received(received_at=now - dt.timedelta(minutes=minutes))
+            rows.received(received_at=now - dt.timedelta(days=1), state="applied", ended_at=now)
+    assert client.get("/readyz").json()["warnings"] == {}
+    with scope(tenant=make_tenant("four").pk, cause=a_cause()):
+        rows.received(received_at=now - dt.timedelta(minutes=7))
+        stuck = rows.received(received_at=now - dt.timedelta(days=1), state="parked", error="x")
+        rows.received(received_at=now - dt.timedelta(hours=1), system=stuck.system, lane=stuck.lane)
+    answer = client.get("/readyz")
+    assert (answer.status_code, answer.json()["ready"]) == (200, True)
+    assert answer.json()["warnings"] == {
+        "received": "what was acknowledged waits since 7 minutes to be applied: do scheduler and worker run?"
+    }
+    assert current_setting() == ""
+
+
+def current_setting() -> str:
+    """The tenant that the connection sees."""
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT coalesce(current_setting('rollcall.tenant', true), '')")
+        return str(cursor.fetchone()[0])
 
 
 def test_readyz_warns_of_what_waits_too_long_for_its_seal_and_stays_ready(client: Client, db: None) -> None:

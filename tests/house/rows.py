@@ -33,13 +33,22 @@ from audit.cause import current_tenant
 from audit.keys import uuid7
 from governance.models import Answer, Approval, Campaign, Notice, Review, ReviewDecision
 from provisioning.models import (
+    BodyKey,
     Connection,
+    Cursor,
     Exchange,
     ExchangeKey,
+    FeedEvent,
     FieldAuthority,
+    Listening,
     Plan,
     PlannedChange,
     Readback,
+    Rebuild,
+    Rebuilt,
+    RebuiltMember,
+    Received,
+    Replay,
     Run,
     Shadow,
     Snapshot,
@@ -238,6 +247,43 @@ def exchange(**values: Any) -> Exchange:
     return Exchange.objects.create(**_of_system(given, values))
 
 
+def body_key(**values: Any) -> BodyKey:
+    return BodyKey.objects.create(**_own({"subject_id": uuid7(), "wrapped": b"key"} | values))
+
+
+def cursor(**values: Any) -> Cursor:
+    given = {"stream": _name("stream"), "state": "following", "position": {"modified": "x"}}
+    return Cursor.objects.create(**_of_system(given, values))
+
+
+def listening(**values: Any) -> Listening:
+    return Listening.objects.create(**_own({"cursor": values.pop("cursor", None) or cursor()} | values))
+
+
+def feed_event(**values: Any) -> FeedEvent:
+    given = {"cursor": values.pop("cursor", None) or cursor(), "key": _name("key"), "modified_at": NOW}
+    return FeedEvent.objects.create(**_own(given | values))
+
+
+def replay(**values: Any) -> Replay:
+    one = uuid7()
+    given = {"kind": "parked", "first_id": one, "last_id": one, "total": 1, "asked_by": "l.chen", "reason": "INC-7"}
+    return Replay.objects.create(**(_own({"made_at": NOW}) | given | values))
+
+
+def rebuild(**values: Any) -> Rebuild:
+    return Rebuild.objects.create(**(_own({"emptied_at": NOW}) | values))
+
+
+def rebuilt(**values: Any) -> Rebuilt:
+    given = {"resource_id": uuid7(), "resource_type": "User", "exchange_id": uuid7(), "said_at": NOW}
+    return Rebuilt.objects.create(**_of_system(given, values))
+
+
+def rebuilt_member(**values: Any) -> RebuiltMember:
+    return RebuiltMember.objects.create(**(_own({"group_ref": uuid7(), "member_ref": uuid7()}) | values))
+
+
 def exchange_key(**values: Any) -> ExchangeKey:
     given = {"key": _name("key"), "exchange_id": uuid7(), "request_digest": "d"}
     return ExchangeKey.objects.create(**_of_system(given, values))
@@ -288,6 +334,12 @@ def readback(**values: Any) -> Readback:
     if "account" not in values:
         given["account"] = account()
     return Readback.objects.create(**_of_system(given, values))
+
+
+def received(**values: Any) -> Received:
+    given = {"token_id": uuid7(), "method": "PATCH", "path": "/Users/x", "resource_type": "User", "lane": "x"}
+    given |= {"request_digest": "d", "base": "https://x/scim/v2"}
+    return Received.objects.create(**_of_system(given, values))
 
 
 # ── governance ──────────────────────────────────────────────────────────────────────────────────────────────────
@@ -353,7 +405,9 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "SystemAdministrator": administrator, "Account": account, "Group": group, "Membership": membership,
     "Ownership": ownership, "Hold": hold, "PolicyException": exception, "Permit": permit, "Finding": finding,
     "FieldAuthority": authority, "Connection": connection_of, "SystemToken": token, "Exchange": exchange,
-    "ExchangeKey": exchange_key, "Shadow": shadow, "Run": run, "Snapshot": snapshot, "SnapshotProof": proof,
-    "Plan": plan, "PlannedChange": change, "Readback": readback, "Approval": approval, "Answer": answer,
+    "ExchangeKey": exchange_key, "BodyKey": body_key, "Cursor": cursor, "Listening": listening, "FeedEvent": feed_event,
+     "Shadow": shadow, "Run": run, "Snapshot": snapshot, "SnapshotProof": proof,
+    "Plan": plan, "PlannedChange": change, "Readback": readback, "Received": received, "Replay": replay, "Rebuild": rebuild,
+    "Rebuilt": rebuilt, "RebuiltMember": rebuilt_member, "Approval": approval, "Answer": answer,
     "Campaign": campaign, "Review": review, "ReviewDecision": decision, "Notice": notice,
 }  # fmt: skip

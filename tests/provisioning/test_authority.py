@@ -279,3 +279,14 @@ def test_those_who_would_end_are_counted_by_the_systems_last_word(tenant: Tenant
     intakes.change(gone, AT, "ed", document={"title": "left"}, active=False)
     assert authority.ended_by(system=system, field="TITLE", values=["LEFT"]) == 2
     assert authority.ended_by(system=system, field="title", values=["nobody"]) == 0
+
+
+def test_rules_are_those_that_counted_at_an_instant(because, tenant):
+    system = make.a_system(tenant, at=make.now())
+    noted = authority.make_rule(system=system, kind=RuleKind.ACTIVE_NOTED, reason="x", at=make.now())
+    middle = make.now()
+    authority.end_rule(system=system, rule=noted, reason="x", at=make.now())
+    members = authority.make_rule(system=system, kind=RuleKind.MEMBERS_NOTED, reason="x", at=make.now())
+    assert [rule.pk for rule in authority.rules_of(system.pk, at=middle)] == [noted.pk]
+    assert [rule.pk for rule in authority.rules_of(system.pk, at=make.now())] == [members.pk]
+    assert authority.rules_of(system.pk, at=middle - dt.timedelta(hours=1)) == []

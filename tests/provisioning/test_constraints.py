@@ -28,6 +28,13 @@ def two_shadows(**values: Any) -> None:
     twice(rows.shadow, system=system, **values)
 
 
+def two_keys(**values: Any) -> None:
+    """One key that waits, and again in another state."""
+    system = rows.system()
+    rows.received(system=system, key="k")
+    rows.received(system=system, key="k", **values)
+
+
 # Each rule by its name, and every way to break it.
 BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
     "provisioning_authority_direction_is_known": (lambda: rows.authority(direction="sideways"),),
@@ -54,6 +61,26 @@ BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
     ),
     "provisioning_token_may_do_something": (lambda: rows.token(may=[]),),
     "provisioning_exchange_outcome_is_known": (lambda: rows.exchange(outcome="lost"),),
+    "provisioning_exchange_body_has_a_key": (lambda: rows.exchange(body=b"x"),),
+    "provisioning_body_key_once": (lambda: twice(rows.body_key, subject_id=uuid7()),),
+    "provisioning_cursor_state_is_known": (lambda: rows.cursor(state="lost"),),
+    "provisioning_cursor_follows_from_a_position": (
+        lambda: rows.cursor(position=None),
+        lambda: rows.cursor(gap_at=rows.NOW),
+    ),
+    "provisioning_cursor_gap_has_no_position": (
+        lambda: rows.cursor(state="waiting"),
+        lambda: rows.cursor(state="waiting", position=None),
+        lambda: rows.cursor(state="waiting", gap_at=rows.NOW),
+    ),
+    "provisioning_cursor_names_its_stream": (lambda: rows.cursor(stream=""),),
+    "provisioning_cursor_cadence_is_sensible": (
+        lambda: rows.cursor(cadence_minutes=0),
+        lambda: rows.cursor(cadence_minutes=10_081),
+    ),
+    "provisioning_cursor_one_per_stream": (lambda: twice(rows.cursor, system=rows.system(), stream="same"),),
+    "provisioning_listening_one_per_cursor": (lambda: twice(rows.listening, cursor=rows.cursor()),),
+    "provisioning_feed_event_once": (lambda: twice(rows.feed_event, cursor=rows.cursor(), key="same"),),
     "provisioning_exchange_key_once": (lambda: twice(rows.exchange_key, system=rows.system(), key="same"),),
     "provisioning_run_state_is_known": (lambda: rows.run(state="walking", ended_at=NOW),),
     "provisioning_run_end_has_its_time": (
@@ -76,6 +103,24 @@ BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
     "provisioning_change_act_is_known": (lambda: rows.change(act="sing"),),
     "provisioning_change_result_is_known": (lambda: rows.change(result="perhaps"),),
     "provisioning_change_position_once": (lambda: twice(rows.change, plan=rows.plan()),),
+    "provisioning_replay_kind_is_known": (lambda: rows.replay(kind="all"),),
+    "provisioning_replay_state_is_known": (lambda: rows.replay(state="asleep", ended_at=NOW),),
+    "provisioning_replay_says_why": (lambda: rows.replay(reason=""),),
+    "provisioning_replay_end_has_its_time": (
+        lambda: rows.replay(state="done"),
+        lambda: rows.replay(ended_at=NOW),
+    ),
+    "provisioning_replay_ends_after_it_begins": (lambda: rows.replay(last_id=uuid7(), first_id=uuid7()),),
+    "provisioning_replay_names_its_resource": (lambda: rows.replay(kind="resource"),),
+    "provisioning_replay_range_has_a_system": (lambda: rows.replay(kind="range"),),
+    "provisioning_rebuild_state_is_known": (lambda: rows.rebuild(state="resting"),),
+    "provisioning_rebuild_one_per_tenant": (lambda: twice(rows.rebuild),),
+    "provisioning_rebuild_result_is_whole": (
+        lambda: rows.rebuild(equal=1),
+        lambda: rows.rebuild(compared_at=NOW, equal=1),
+    ),
+    "provisioning_rebuilt_once": (lambda: twice(rows.rebuilt, resource_id=uuid7()),),
+    "provisioning_rebuilt_member_once": (lambda: twice(rows.rebuilt_member, group_ref=uuid7(), member_ref=uuid7()),),
     "provisioning_readback_result_is_known": (lambda: rows.readback(result="blurred"),),
     "provisioning_shadow_is_of_its_type": (
         lambda: rows.shadow(resource_type="Group", account=rows.account()),
@@ -97,6 +142,21 @@ BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
     "provisioning_snapshot_one_per_run": (lambda: twice(rows.snapshot, run=rows.run()),),
     "provisioning_proof_word_is_known": (lambda: rows.proof(word="trust me"),),
     "provisioning_proof_once": (lambda: twice(rows.proof, snapshot=rows.snapshot()),),
+    "provisioning_received_state_is_known": (lambda: rows.received(state="lost"),),
+    "provisioning_received_source_is_known": (lambda: rows.received(source="rumour"),),
+    "provisioning_received_has_a_lane": (lambda: rows.received(lane=""),),
+    "provisioning_received_end_has_its_time_and_no_body": (
+        lambda: rows.received(ended_at=NOW),
+        lambda: rows.received(state="applied"),
+        lambda: rows.received(state="given_up", ended_at=NOW, sealed="x"),
+        lambda: rows.received(state="parked", error="x", ended_at=NOW),
+    ),
+    "provisioning_received_parked_says_why": (lambda: rows.received(state="parked"),),
+    "provisioning_received_overtaken_names_by_what": (lambda: rows.received(is_overtaken_wholly=True),),
+    "provisioning_received_key_once": (
+        lambda: twice(rows.received, system=rows.system(), key="k"),
+        lambda: two_keys(state="parked", error="x"),
+    ),
 }
 
 

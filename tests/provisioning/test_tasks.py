@@ -1,5 +1,6 @@
 """The tasks: ids alone, safe twice, and whoever fails stops no other."""
 
+import dataclasses
 import datetime as dt
 import inspect
 
@@ -13,9 +14,11 @@ from accounts.models.finding import Severity
 from audit import tasks as audit_tasks
 from audit.models import Cause
 from audit.scope import scope
-from provisioning import connections, execution, reconciliation, tasks, tokens
-from provisioning.models import Connection, Plan, PlannedChange, Readback, ReadRecord, RefusedToken, Run
+from provisioning import connections, execution, intake, reconciliation, tasks, tokens
+from provisioning.models import Connection, Plan, PlannedChange, Readback, ReadRecord, Received, RefusedToken, Run
+from provisioning.scim import applying, effects
 from tests.conftest import AT, a_cause, take_rules_away
+from tests.factories.scim import a_user, connect
 from tests.fakes.directories import a_system, known, serving
 
 BEFORE = AT - dt.timedelta(days=1)
@@ -49,7 +52,7 @@ def test_every_scheduled_task_of_these_floors_exists_under_its_name_and_takes_no
         task = getattr(modules[module], function)
         assert task.name == name
         assert list(inspect.signature(task.run).parameters) == []
-    assert len(ours) == 9
+    assert len(ours) == 13
 
 
 def test_the_clock_reads_and_the_next_ticks_repair_and_stay_quiet(tenant, acting, directory, clock):
@@ -280,3 +283,93 @@ def test_a_plan_that_is_not_what_was_frozen_is_a_finding_once_and_lapses_unless_
         )  # fmt: skip
         assert Plan.objects.get().state == becomes
         assert Account.objects.get().state == "active"
+
+
+def promised(tenant, name="Okta", *, of=1):
+    """A directory that sent so many changes ahead, each of a user of its own."""
+    idp = connect(tenant, name)
+    for number in range(of):
+        assert idp.post("/Users", a_user(f"u{number}@{name}"), Prefer="respond-async").status == 202
+    return idp
+
+
+def test_what_was_received_is_applied_in_every_tenant_and_a_second_tick_finds_nothing(make_tenant, clock):
+    clock.now = dt.datetime.now(dt.UTC) + MINUTE
+    sent = [promised(make_tenant(slug), of=2) for slug in ("one", "two")]
+    tasks.apply_received()
+    tasks.apply_received()
+    for idp in sent:
+        assert [one.outcome for one in idp.exchanges()] == ["applied", "applied"]
+        with scope(tenant=idp.tenant.pk):
+            assert {(r.state, r.tries) for r in Received.objects.all()} == {("applied", 1)}
+
+
+def test_a_tick_that_finds_nothing_to_apply_writes_nothing(tenant, clock):
+    idp = promised(tenant)
+    with scope(tenant=tenant.pk):
+        before = Cause.objects.count()
+    tasks.apply_received()
+    with scope(tenant=tenant.pk):
+        assert Cause.objects.count() == before
+    assert idp.exchanges() == []
+
+
+def test_a_backlog_of_one_tenant_holds_up_no_other_and_a_deactivation_goes_first(make_tenant, clock, monkeypatch):
+    clock.now = dt.datetime.now(dt.UTC) + MINUTE
+    busy = promised(make_tenant("busy"), of=5)
+    calm = connect(make_tenant("calm"))
+    ada = calm.user("ada")
+    for number in range(2):
+        calm.post("/Users", a_user(f"late{number}"), Prefer="respond-async")
+    calm.patch(f"/Users/{ada}", {"op": "replace", "path": "active", "value": False}, Prefer="respond-async")
+    applied = []
+    original = applying.apply_next
+
+    def apply_next(*, tenant, **more):
+        found = original(tenant=tenant, **more)
+        if found:
+            applied.append("busy" if tenant == busy.tenant.pk else "calm")
+        return found
+
+    monkeypatch.setattr(applying, "apply_next", apply_next)
+    monkeypatch.setattr(tasks, "_for_a_turn", lambda: lambda: False)  # one of each in turn
+    monkeypatch.setattr(tasks, "_for_a_minute", lambda: iter([True] * 9 + [False] * 9).__next__)
+    tasks.apply_received()
+    assert set(applied[:2]) == {"busy", "calm"}
+    assert calm.exchanges()[1].intent == "disable"
+
+
+def test_a_change_that_breaks_is_logged_and_the_next_one_is_applied(tenant, clock, monkeypatch, caplog):
+    clock.now = dt.datetime.now(dt.UTC) + MINUTE
+    idp = promised(tenant, of=2)
+    original = intake.create_account
+
+    def create_account(*, change, **more):
+        if change.user_name == "u0@Okta":
+            raise RuntimeError("S3cret-value")
+        return original(change=change, **more)
+
+    door = effects._DOORS["account"]
+    monkeypatch.setitem(effects._DOORS, "account", dataclasses.replace(door, create=create_account))
+    tasks.apply_received()
+    with scope(tenant=tenant.pk):
+        assert list(Received.objects.values_list("state", "tries")) == [("waiting", 1), ("applied", 1)]
+    assert [one.resource_label for one in idp.exchanges()] == ["u1@Okta"]
+    assert "RuntimeError" in caplog.text and "S3cret-value" not in caplog.text
+
+
+def test_a_broker_that_is_away_takes_nothing_back(tenant, monkeypatch, caplog):
+    def away(**_):
+        raise ConnectionError("10.0.0.6 refused")
+
+    monkeypatch.setattr(tasks.apply_received, "apply_async", away)
+    promised(tenant)
+    assert "nobody was woken" in caplog.text and "10.0.0" not in caplog.text
+
+
+def test_what_waits_too_long_is_watched_with_the_freshness(tenant, clock):
+    promised(tenant)
+    clock.now = dt.datetime.now(dt.UTC) + 6 * MINUTE
+    tasks.watch_freshness()
+    with scope(tenant=tenant.pk):
+        assert Finding.objects.filter(kind="not_applied", state="open").count() == 1

@@ -99,9 +99,10 @@ def _assignable(several: str) -> dict[str, bool]:
     return {"supported": True, several: True, "primarySupported": True, "typeSupported": True}
 
 
-# What drafts add. Clients that know RFC 7643 alone, and read strictly, refuse a configuration with it: so it is
-# returned on request.
-_ON_REQUEST = {
+# What drafts and later RFCs add. Clients that know RFC 7643 alone, and read strictly, refuse a configuration with it: so
+# it is returned on request. RFC 9967 has no word for that of its own: what it adds is told to who asks by that name.
+_ON_REQUEST: dict[str, dict[str, Any]] = {
+    "securityEvents": {"asyncRequest": "request", "eventUris": []},
     "agentExtension": {"supported": True, "agentsSupported": True, "agenticApplicationsSupported": True},
     "RolesAndEntitlements": {
         "roles": _assignable("multipleRolesSupported"),

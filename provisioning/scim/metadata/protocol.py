@@ -100,6 +100,22 @@ SERVICE_PROVIDER_CONFIG_SCHEMA = _schema(
         ),
     ),
     Attribute(
+        name="securityEvents",
+        kind="complex",
+        returned="request",
+        description="What is acknowledged first and done later, and which events are told (RFC 9967).",
+        subs=(
+            _required(
+                Attribute(
+                    name="asyncRequest",
+                    canonical_values=("none", "long", "request"),
+                    description="Whether a change is answered 202: never, when it takes long, or when it is asked for.",
+                )
+            ),
+            Attribute(name="eventUris", multi_valued=True, description="The events that are told to others."),
+        ),
+    ),
+    Attribute(
         name="agentExtension",
         kind="complex",
         returned="request",

@@ -113,7 +113,7 @@ def _exchanges(system: System, books: list[Books]) -> list[str]:
         for word in ("applied", "held")
     }
     applied, held = (
-        Counter({_digest(*request): times for book in books for request, times in getattr(book, name).items()})
+        Counter({_digest(system, *request): times for book in books for request, times in getattr(book, name).items()})
         for name in ("applied", "held")
     )
     found = []
@@ -129,8 +129,9 @@ def _exchanges(system: System, books: list[Books]) -> list[str]:
     return found
 
 
-def _digest(method: str, path: str, body: bytes) -> str:
-    return keyed_digest(method, path, canonical(json.loads(body)) if body else body)
+def _digest(system: System, method: str, path: str, body: bytes) -> str:
+    content = canonical(json.loads(body)) if body else body
+    return keyed_digest(method, path, content, "", tenant=system.tenant_id)
 
 
 def _wishes(system: System, books: list[Books]) -> list[str]:

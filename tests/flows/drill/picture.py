@@ -13,7 +13,7 @@ from accounts.models import Account, Finding, Hold, Membership
 from audit.models import JournalEntry, JournalSubject, history_of, tracked
 from audit.scope import scope
 from governance.models.campaign import Campaign, Review
-from provisioning.models import Exchange, PlannedChange, Readback, Run, Shadow, SnapshotProof
+from provisioning.models import Exchange, PlannedChange, Readback, Received, Run, Shadow, SnapshotProof
 from provisioning.models.plan import Plan
 from provisioning.models.snapshot import StagedMember, StagedResource
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from django.db.models import Model
 
 # Who works on something, and until when: a claim that died with its worker is taken once more, and that is all of it.
-CLAIMS = frozenset({"lease", "leased_until", "read_due_at"})
+CLAIMS = frozenset({"lease", "leased_until", "read_due_at", "tries", "next_try_at"})
 _NAMES_NOBODY = frozenset({"run", "plan", "system", "permit", "campaign"})
 
 
@@ -46,6 +46,7 @@ def picture(tenant: UUID) -> dict[str, Any]:
             "campaigns": _sorted(Campaign.objects, "name", "state"),
             "lines": _sorted(Review.objects, "account__user_name", "state", "note"),
             "exchanges": _sorted(Exchange.objects, "method", "resource_label", "intent", "outcome", "status"),
+            "received": _sorted(Received.objects, "method", "path", "state", "sealed", "error"),
             "journal": journal(),
             "history": {model.__name__: _changes_of(model) for model in models_with_history()},
         }

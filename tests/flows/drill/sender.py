@@ -62,10 +62,11 @@ class Sender:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._http.close()
 
-    def send(self, method: str, path: str, body: Any = None, *, key: str = "") -> Answered:
+    def send(self, method: str, path: str, body: Any = None, *, key: str = "", prefer: str = "") -> Answered:
         """Send until there is an answer. Raises `Unanswered`."""
         content = raw(body)
         headers = {"Content-Type": "application/scim+json"} | ({"Idempotency-Key": key} if key else {})
+        headers |= {"Prefer": prefer} if prefer else {}
         began, times = time.monotonic(), 0
         while time.monotonic() < began + self.patience:
             times += 1

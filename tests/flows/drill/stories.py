@@ -20,7 +20,7 @@ from audit.scope import scope
 from governance import campaigns
 from governance.lines import Query
 from governance.models.campaign import Campaign, Review, Silence
-from provisioning.models import Run
+from provisioning.models import Received, Run
 from provisioning.models.plan import Plan
 from provisioning.states import PLAN
 from tests.conftest import a_cause
@@ -57,6 +57,7 @@ def time_passes(tenant: Tenant) -> None:
     with acting(tenant):
         Run.objects.filter(leased_until__isnull=False).update(leased_until=F("leased_until") - A_WHILE)
         Account.objects.filter(read_due_at__isnull=False).update(read_due_at=F("read_due_at") - A_WHILE)
+        Received.objects.filter(state="waiting").update(next_try_at=F("next_try_at") - A_WHILE)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.face
 
 ADDRESSES = ["", "/", "/Users/x", "/Users/.search", "/.search", "/Me", "/Bulk", "/Schemas"]
-ADDRESSES += ["/ResourceTypes", "/ServiceProviderConfig", "/nowhere", *[kind.endpoint for kind in RESOURCE_TYPES]]
+ADDRESSES += ["/ResourceTypes", "/ServiceProviderConfig", "/Received/x", "/nowhere", *[kind.endpoint for kind in RESOURCE_TYPES]]
 
 
 def refused() -> list[RefusedToken]:
@@ -47,7 +47,7 @@ def test_the_list_of_addresses_above_is_whole() -> None:
     kinds = {kind.endpoint.strip("/").lower() for kind in RESOURCE_TYPES}
     assert kinds == {"users", "groups", "agents", "agenticapplications", "roles", "entitlements"}
     assert names == kinds | {f"{kind}-search" for kind in kinds} | {
-        "root", "search", "me", "bulk", "schemas", "resource-types", "service-provider-config", "nowhere",
+        "root", "search", "me", "bulk", "schemas", "resource-types", "service-provider-config", "received", "nowhere",
     }  # fmt: skip
 
 

@@ -26,7 +26,7 @@ from provisioning.scim import effects, recording
 from provisioning.scim.keeping import LEFT_OUT, MOST_IN_FULL, kept_patch, kept_resource
 from provisioning.scim.metadata.catalogue import GROUP, NHI_URN, USER_URN
 from tests.conftest import as_owner
-from tests.factories.scim import a_group, a_user
+from tests.factories.scim import a_group, a_user, opened
 
 if TYPE_CHECKING:
     from tests.factories.scim import Idp
@@ -333,6 +333,8 @@ def dump() -> str:
         for table in tables:
             cursor.execute(f"SELECT coalesce(string_agg(t::text, chr(10)), '') FROM {table} t")
             texts.append(cursor.fetchone()[0])
+    # What is encrypted must hold no secret either.
+    texts += [f"{one.request}{one.answer}" for one in opened(Exchange.objects.all())]
     return "\n".join(texts)
 
 

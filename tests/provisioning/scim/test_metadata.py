@@ -99,8 +99,10 @@ def test_a_kind_of_resource_is_called_by_attributes_that_it_has() -> None:
 
 def test_what_drafts_add_to_the_configuration_is_returned_on_request() -> None:
     strict = service_provider_config_json(BASE)
-    assert strict.keys().isdisjoint({"agentExtension", "RolesAndEntitlements"})
-    asked = service_provider_config_json(BASE, asked=["agentextension", "rolesAndEntitlements", "else"])
+    assert strict.keys().isdisjoint({"agentExtension", "RolesAndEntitlements", "securityEvents"})
+    wanted = ["agentextension", "rolesAndEntitlements", "securityEvents", "else"]
+    asked = service_provider_config_json(BASE, asked=wanted)
+    assert asked["securityEvents"] == {"asyncRequest": "request", "eventUris": []}
     assert asked["agentExtension"] == {"supported": True, "agentsSupported": True, "agenticApplicationsSupported": True}
     assert asked["RolesAndEntitlements"]["roles"] == {
         "supported": True, "multipleRolesSupported": True, "primarySupported": True, "typeSupported": True,

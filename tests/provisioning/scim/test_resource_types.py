@@ -75,7 +75,7 @@ def test_it_is_made_read_replaced_patched_and_ended(idp: Idp, name: str) -> None
     patched = idp.patch(path, replaces("externalId", "e-2"))
     assert (patched.status, patched["externalId"]) == (200, "e-2")
     same = idp.patch(path, replaces("externalId", "e-2"))
-    assert (same["meta"], idp.last().outcome) == (patched["meta"], Outcome.SAME)
+    assert (same["meta"], idp.last().outcome) == (patched["meta"], Outcome.DUPLICATE)
     assert idp.get(path).body == same.body
 
     assert idp.delete(path).status == 204
@@ -85,7 +85,7 @@ def test_it_is_made_read_replaced_patched_and_ended(idp: Idp, name: str) -> None
         (name, "unknown", "rejected"),
         (name, "update", "applied"),
         (name, "update", "applied"),
-        (name, "update", "same"),
+        (name, "update", "duplicate"),
         (name, "delete", "applied"),
     ]
 
@@ -325,7 +325,7 @@ def test_a_system_that_takes_its_word_about_active_back_is_told_it_no_more(idp: 
     assert "active" not in idp.get(path).body
     assert idp.shadow(ada).account.state == "active"
     again = idp.patch(path, {"op": "remove", "path": "active"})
-    assert (again.headers["ETag"], idp.last().outcome) == (taken.headers["ETag"], Outcome.SAME)
+    assert (again.headers["ETag"], idp.last().outcome) == (taken.headers["ETag"], Outcome.DUPLICATE)
     for query, total in (("active eq true", 0), ("active eq false", 0), ("active pr", 0), ("active eq null", 1)):
         assert idp.get(f"/Users?filter={query}")["totalResults"] == total
     assert idp.get("/Users?filter=active ne true")["totalResults"] == 1

@@ -11,8 +11,8 @@ class Migration(migrations.Migration):
     """
 
     dependencies = [
-        ('accounts', '0007_salts'),
-        ('provisioning', '0013_those_who_live_already'),
+        ('accounts', '0010_salts'),
+        ('provisioning', '0017_the_ledger_is_replayed'),
     ]
 
     operations = [
@@ -74,5 +74,20 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='exchange',
             index=django.contrib.postgres.indexes.BrinIndex(autosummarize=True, fields=['cause_id'], name='provisioning_exchange_by_cause', pages_per_range=32),
+        ),
+        migrations.AddField(
+            model_name='historicalcursor',
+            name='salt',
+            field=models.UUIDField(db_default=django.contrib.postgres.functions.RandomUUID(), editable=False, null=True),
+        ),
+        migrations.AddField(
+            model_name='historicalreceived',
+            name='salt',
+            field=models.UUIDField(db_default=django.contrib.postgres.functions.RandomUUID(), editable=False, null=True),
+        ),
+        migrations.AddField(
+            model_name='historicalreplay',
+            name='salt',
+            field=models.UUIDField(db_default=django.contrib.postgres.functions.RandomUUID(), editable=False, null=True),
         ),
     ]

@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     """
 
     dependencies = [
-        ('accounts', '0006_a_membership_says_of_what'),
+        ('accounts', '0009_the_ledger_gives_another_roll'),
     ]
 
     operations = [
