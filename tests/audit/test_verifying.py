@@ -81,8 +81,9 @@ def rows(sealed: Sealed) -> int:
 # ── rows ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 CHANGES: dict[str, tuple[Any, str]] = {
-    "a body": (Exchange, """request = jsonb_set(request, '{userName}', '"eve"')"""),
-    "an answer": (Exchange, "answer = NULL"),
+    "a body": (Exchange, "body = set_byte(body, 20, get_byte(body, 20) # 1)"),
+    "that a body is gone": (Exchange, "body = NULL"),
+    "the status of an answer": (Exchange, "status = 299"),
     "an outcome": (Exchange, "outcome = 'same'"),
     "an instant": (Exchange, "at = at + interval '1 microsecond'"),
     "a sentence": (JournalEntry, "sentence = sentence || ' '"),
