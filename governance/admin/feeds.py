@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar
+from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -45,7 +45,7 @@ class CadenceForm(ReasonForm):
         max_value=LONGEST_CADENCE,
         initial=5,
     )
-    field_order: ClassVar[tuple[str, ...]] = ("cadence_minutes", "reason")
+    field_order: tuple[str, ...] = ("cadence_minutes", "reason")
 
 
 class FollowForm(CadenceForm):
