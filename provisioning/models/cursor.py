@@ -76,7 +76,10 @@ class Listening(TenantOwned):
     `fence` is bumped by each worker that takes the cursor, so that one that was thought dead can move nothing any more.
     """
 
-    untracked: ClassVar = "it changes with every look; what was heard, and how far, is tracked with its cursor"
+    rights: ClassVar = Rights.BOUNDED
+    untracked: ClassVar = (
+        "bounded: one row for each cursor, which changes with every look and whose history has how far"
+    )
 
     cursor = TenantForeignKey(Cursor, related_name="listenings")
     fence = models.PositiveIntegerField(default=0)

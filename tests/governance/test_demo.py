@@ -17,6 +17,7 @@ from provisioning import cursors
 from provisioning.feeds.scim_delta import OVERLAP
 from provisioning.models.connection import SystemToken
 from provisioning.models.cursor import Cursor
+from tests.conftest import a_cause
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,7 +148,7 @@ def test_one_directory_is_listened_to_from_a_reading_that_begins_when_the_story_
     command.at, command.state = datetime.now(UTC), state
     command.company = command._company()
     command._listen(FOLLOWED)
-    with scope(tenant=Tenant.objects.get(slug="halyard").pk):
+    with scope(tenant=Tenant.objects.get(slug="halyard").pk, cause=a_cause()):
         followed = list(Cursor.objects.select_related("system"))
         assert [(one.stream, one.state, one.cadence_minutes) for one in followed] == [
             ("scim-delta/Groups", "waiting", 1), ("scim-delta/Users", "waiting", 1),

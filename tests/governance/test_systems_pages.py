@@ -126,8 +126,8 @@ def test_an_auditor_sees_every_verb_off_with_its_reason(client: Client, world: W
     off = re.findall(r'<button type="button" disabled[^>]*>([^<]+)</button>', html)
     assert off == [
         "Read now", "Make a token", "Change how it is read", "Pause reading", "Change the policy", "End system",
-        "Make a token", f"Rotate {world.token}", f"End {world.token}", "Make a rule", "Make it strict",
-        "Add an administrator",
+        "Make a token", f"Rotate {world.token}", f"End {world.token}", "Follow changes of accounts",
+        "Follow changes of groups", "Make a rule", "Make it strict", "Add an administrator",
     ]  # fmt: skip
     assert "Connecting or changing a system needs one of these roles here: administrator" in html
 
@@ -448,7 +448,7 @@ def test_a_system_ends_only_by_its_name_and_then_nothing_can_be_done_with_it(adm
     assert admin.post(world.url("system-read")).status_code == 403
     assert "Okta has ended" in text_of(admin.get(world.url("system-policy")))
     shown = admin.get(world.url("system")).content.decode()
-    assert len(re.findall(r'<button type="button" disabled', shown)) == 10
+    assert len(re.findall(r'<button type="button" disabled', shown)) == 12
     assert "Okta" not in text_of(admin.get(world.url("systems")))
     assert "Okta" in text_of(admin.get(f"{world.url('systems')}?show=ended"))
 
