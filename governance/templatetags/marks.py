@@ -57,6 +57,7 @@ STATES: dict[str, tuple[str, Any]] = {
     "verifying": ("~", gettext_lazy("being verified")),
     "done": ("=", gettext_lazy("done")),
     "done_with_residue": ("!", gettext_lazy("done, with residue")),
+    "following": ("=", gettext_lazy("following")),
     "running": ("~", gettext_lazy("running")),
     "settling": ("~", gettext_lazy("being settled")),
     "closed": ("=", gettext_lazy("closed")),

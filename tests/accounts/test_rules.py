@@ -24,7 +24,7 @@ ALLOWED = {
     "security": {
         "roll.read", "account.suspend", "account.end", "account.renew", "hold.release", "hold.release_security",
         "ownership.offer", "ownership.answer", "reactivation.ask", "reactivation.approve", "plan.approve",
-        "finding.handle", "run.start", "campaign.run", "review.answer", "role.approve",
+        "finding.handle", "run.start", "campaign.run", "review.answer", "role.approve", "ledger.replay",
     },
     "owner": {"ownership.answer", "review.answer"},
     "auditor": {"roll.read"},

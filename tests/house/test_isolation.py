@@ -48,6 +48,7 @@ PLAIN_REFERENCES: dict[str, str] = {}
 # What the application may delete: bounded rings, staging, and sessions.
 MAY_DELETE = {
     "provisioning_feedevent",
+    "provisioning_listening",
     "django_session",
     "provisioning_readrecord",
     "provisioning_rebuild",
