@@ -148,6 +148,7 @@ class LaneReceiver(Receiver):
                 self.early = invalid_value("This Idempotency-Key was used for another request.")
                 return None
             attempt.outcome, repeated = Outcome.DUPLICATE, waiting.pk
+            attempt.key = ""  # it is the first one's, whose exchange is still to come
         recording.insert(attempt, self._accepted(repeated), milliseconds=0)
         return repeated
 
