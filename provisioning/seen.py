@@ -16,7 +16,9 @@ from django.db import connection
 
 from accounts.models.system import System
 from audit.keys import uuid7_floor
+from provisioning import bodies
 from provisioning.changes import NOTE, Intent
+from provisioning.models.exchange import Exchange
 
 USER, GROUP = "User", "Group"
 # Of a refused request the ledger has no intent: it is read off what was kept of the body.
@@ -42,19 +44,13 @@ LOOKED_AT = 1_000
 # the planner would sooner read the whole ledger backwards until it meets one: for what was never sent, all of it.
 _ARRIVALS = """
 SELECT e.id, e.at, e.method, e.path, e.status, e.resource_type, e.resource_id, e.resource_label, e.intent, e.outcome,
-       e.error, e.coercions, e.plan_id, e.asked_name, e.asked_active, e.asked_members
-FROM unnest(%(types)s::text[], %(intents)s::text[]) AS k(resource_type, intent)
+       e.error, e.coercions, e.plan_id, e.tenant_id, e.body, e.body_key_id, e.request
+FROM unnest(%(types)s::text[], %(intents)s::text[], %(read)s::boolean[]) AS k(resource_type, intent, is_read)
 CROSS JOIN LATERAL (
-  SELECT x.*,
-    CASE WHEN x.intent = 'unknown' THEN coalesce(x.request ->> 'userName', x.request ->> 'displayName', '') ELSE '' END
-      AS asked_name,
-    CASE WHEN x.intent = 'unknown' THEN coalesce(
-      x.request ->> 'active',
-      jsonb_path_query_first(x.request, '$.Operations[*] ? (@.path like_regex "^active$" flag "i").value') #>> '{}',
-      jsonb_path_query_first(x.request, '$.Operations[*].value.active') #>> '{}', '') ELSE '' END AS asked_active,
-    CASE WHEN x.resource_type = 'Group' AND x.intent IN ('unknown', 'create') THEN coalesce(
-      jsonb_path_query_first(x.request, '$.Operations[*] ? (@.path like_regex "^members" flag "i").op') #>> '{}',
-      CASE WHEN jsonb_path_exists(x.request, '$.members[0]') THEN 'replace' END, '') ELSE '' END AS asked_members
+  SELECT x.id, x.at, x.method, x.path, x.status, x.resource_type, x.resource_id, x.resource_label, x.intent, x.outcome,
+    x.error, x.coercions, x.plan_id, x.tenant_id, x.body_key_id,
+    -- What was taken says by itself what was asked, but for who is in a group that was made.
+    CASE WHEN k.is_read THEN x.body END AS body, CASE WHEN k.is_read THEN x.request END AS request
   FROM provisioning_exchange x
   WHERE x.system_id = %(system)s AND x.id >= %(since)s
     AND (x.resource_type, x.intent, x.id) >= (k.resource_type, k.intent, %(since)s)
@@ -140,10 +136,14 @@ def since_key(since: datetime | None) -> UUID:
 
 
 def arrivals(system: System, *, since: datetime | None = None, each: int = 1) -> list[Arrival]:
-    """The newest requests of each kind, newest first; `each` of a kind at most. One query."""
+    """The newest requests of each kind, newest first; `each` of a kind at most.
+
+    One query, and one more for the keys of bodies that have to be read.
+    """
     parameters: dict[str, Any] = {
         "types": [kind for kind, _intent in _KINDS],
         "intents": [intent for _kind, intent in _KINDS],
+        "read": [intent == Intent.UNKNOWN or (kind, intent) == (GROUP, Intent.CREATE) for kind, intent in _KINDS],
         "system": system.pk,
         "since": since_key(since),
         "last": UUID(int=2**128 - 1),
@@ -152,19 +152,61 @@ def arrivals(system: System, *, since: datetime | None = None, each: int = 1) ->
     with connection.cursor() as cursor:
         cursor.execute(_ARRIVALS, parameters)
         rows = cursor.fetchall()
-    return [_arrival(row) for row in rows]
+    kept = bodies.shown_all(_exchange(row) for row in rows)
+    return [_arrival(row, kept[row[0]].request) for row in rows]
 
 
-def _arrival(row: tuple[Any, ...]) -> Arrival:
+def _exchange(row: tuple[Any, ...]) -> Exchange:
+    """As much of it as its bodies are opened by."""
+    tenant, body, key, request = row[-4:]
+    said = json.loads(request) if request is not None else None  # a cursor of Django's gives JSON as text
+    return Exchange(id=row[0], tenant_id=tenant, body=body, body_key_id=key, request=said)
+
+
+def _arrival(row: tuple[Any, ...], request: Any) -> Arrival:
     names = (
         "id", "at", "method", "path", "status", "resource_type", "resource_id", "label", "intent", "outcome", "error",
-        "coercions", "plan_id", "asked_name", "asked_active", "asked_members",
+        "coercions", "plan_id",
     )  # fmt: skip
-    values = dict(zip(names, row, strict=True))
+    values = dict(zip(names, row[: len(names)], strict=True))
     values["intent"] = Intent(values["intent"])
-    # A cursor of Django's gives JSON as text.
     values["coercions"] = tuple(json.loads(values["coercions"]))
+    said = request if isinstance(request, Mapping) else {}
+    if values["intent"] == Intent.UNKNOWN:
+        values["asked_name"] = _text(said.get("userName")) or _text(said.get("displayName"))
+        values["asked_active"] = _asked_active(said)
+    if values["resource_type"] == GROUP and values["intent"] in {Intent.UNKNOWN, Intent.CREATE}:
+        values["asked_members"] = _asked_members(said)
     return Arrival(**values)
+
+
+def _operations(said: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    found = said.get("Operations")
+    return [one for one in found if isinstance(one, Mapping)] if isinstance(found, list) else []
+
+
+def _asked_active(said: Mapping[str, Any]) -> str:
+    """`active` as it was sent: in a resource, by an operation's path, or within the value of one without a path."""
+    if said.get("active") is not None:
+        return _text(said["active"])
+    operations = _operations(said)
+    by_path = [one.get("value") for one in operations if str(one.get("path", "")).lower() == "active"]
+    inside = [one["value"].get("active") for one in operations if isinstance(one.get("value"), Mapping)]
+    return next((_text(value) for value in (*by_path, *inside) if value is not None), "")
+
+
+def _asked_members(said: Mapping[str, Any]) -> str:
+    """Which operation on members was asked for; a resource with members replaces them."""
+    for one in _operations(said):
+        if str(one.get("path", "")).lower().startswith("members"):
+            return _text(one.get("op"))
+    return "replace" if said.get("members") else ""
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    return "" if value is None else json.dumps(value)
 
 
 def coercions_seen(system: System, since: datetime | None) -> list[CoercionSeen]:
