@@ -305,6 +305,7 @@ def test_on_servers_of_somebody_else_there_is_no_demo_and_the_first_administrato
             "logs",
             "mail",
             "ports.json",
+            "seal-key.pem",
             "secrets.json",
             "static",
         }

@@ -265,5 +265,5 @@ def test_a_batch_costs_the_same_for_one_and_for_three(tenant, idp, count, django
         idp.user(f"u{number}@example.com")
     with scope(tenant=tenant.pk):
         Rebuild.objects.create(tenant=tenant, emptied_at=now())
-        with django_assert_num_queries(6):
+        with django_assert_num_queries(7):
             assert rebuilding._step(until=now() + dt.timedelta(minutes=1)) is False
