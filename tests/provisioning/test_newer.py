@@ -121,5 +121,5 @@ def test_it_costs_the_same_however_much_is_newer(idp, tenant, count, django_asse
         idp.patch(f"/Users/{user}", title(f"{number}"))
     with scope(tenant=tenant.pk):
         one = Exchange.objects.select_related("system").get(pk=made.pk)
-        with django_assert_num_queries(1):
+        with django_assert_num_queries(2):
             assert len(newer.said_since(one)) == count
