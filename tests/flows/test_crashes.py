@@ -52,9 +52,9 @@ REPEATS = frozenset({"same", "duplicate", "rejected"})
 # All that a sender without an answer can find when it sends once more what was committed.
 SENT_AGAIN = [
     ("DELETE", "bob", "delete", "duplicate", 204),
-    ("PATCH", "Staff", "member_add", "same", 200),
-    ("PATCH", "ada", "update", "same", 200),
-    ("PATCH", "kit", "update", "same", 200),
+    ("PATCH", "Staff", "member_add", "duplicate", 200),
+    ("PATCH", "ada", "update", "duplicate", 200),
+    ("PATCH", "kit", "update", "duplicate", 200),
     ("POST", "", "unknown", "rejected", 409),
     ("POST", "eve", "create", "duplicate", 201),
     ("POST", "fay", "create", "duplicate", 201),
