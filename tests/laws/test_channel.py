@@ -234,6 +234,7 @@ def test_whatever_the_channel_does_a_complete_reading_brings_it_right_or_says_wh
         assert {kind: found.get(kind, 0) for kind in wanted} == wanted
 
         again = world.read(after=2 * HOUR)
-        assert {name: again.counts[name] for name in ("opened", "wanted")} == {"opened": 0, "wanted": 0}
+        assert {name: again.counts.get(name, 0) for name in ("opened", "wanted")} == {"opened": 0, "wanted": 0}
+        assert again.counts["users"] == len(there) + 1
         assert world.findings() == found
         assert world.here() == (states, inside_here)
