@@ -14,6 +14,7 @@ from django.db import connection, connections, transaction
 from django.db.backends.signals import connection_created
 
 from accounts.models import Tenant, TenantKind
+from audit import sealing
 from audit.guards import APP_ROLE
 from audit.models import Cause, CauseKind
 from audit.scope import scope
@@ -79,6 +80,28 @@ def django_db_setup(django_db_setup: None, django_db_blocker: Any) -> Iterator[N
                 " AND backend_type = 'client backend'"
             )
         connections.close_all()
+
+
+_HORIZON = """
+SELECT least(pg_snapshot_xmax(pg_current_snapshot())::text::bigint,
+  (SELECT min(l.transactionid::text::bigint) FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+   WHERE l.locktype = 'transactionid' AND l.mode = 'ExclusiveLock' AND a.datname = current_database()))
+"""
+
+
+def _horizon_here() -> int:
+    """Every transaction of this database with a smaller number has ended. The numbers are the whole cluster's."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HORIZON)
+        return int(cursor.fetchone()[0])
+
+
+@pytest.fixture(scope="session", autouse=True)
+def seals_wait_for_nobody_else() -> Iterator[None]:
+    """Another worker of the tests has a database of its own on this cluster: its transactions would hold up sealing."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sealing, "_horizon", _horizon_here)
+        yield
 
 
 @contextmanager
