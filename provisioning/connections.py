@@ -7,13 +7,12 @@ from datetime import datetime, timedelta
 from ipaddress import ip_network
 from typing import Any, Final
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
 from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models.system import System, SystemAdministrator
-from provisioning import systems
+from provisioning import systems, vault
 from provisioning.connectors.egress import Client, EgressError, Origin, Policy
 from provisioning.models.connection import Connection, Connector
 from provisioning.states import Event
@@ -38,18 +37,11 @@ def egress_policy() -> Policy:
     )
 
 
-def _vault() -> MultiFernet:
-    # The first key encrypts, every key decrypts: a new one is put first, and old ones stay until they are unused.
-    return MultiFernet([Fernet(key) for key in settings.ROLLCALL_FIELD_KEYS])
-
-
 def secret_of(connection: Connection) -> str:
     """The bearer token towards the system, in clear; empty where there is none. Raises `SecretUnreadable`."""
-    if not connection.secret:
-        return ""
     try:
-        return _vault().decrypt(connection.secret.encode()).decode()
-    except InvalidToken:
+        return vault.opened(connection.secret)
+    except vault.KeyGone:
         problem = _("The stored token can't be decrypted: put its key back into ROLLCALL_FIELD_KEYS, or enter it anew.")
     raise SecretUnreadable(problem)
 
@@ -198,5 +190,5 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
         if not columns["canary_user_name"]:
             raise BadSystem(_("Name an account that every reading must show, as proof that it is whole."))
     if "secret" in columns:
-        columns["secret"] = _vault().encrypt(columns["secret"].encode()).decode() if columns["secret"] else ""
+        columns["secret"] = vault.shut(columns["secret"])
     return columns

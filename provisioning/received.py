@@ -15,8 +15,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, Min, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
@@ -28,6 +26,7 @@ from accounts.states import FINDING_LIVE
 from audit.cause import current
 from audit.journal import Subject, record
 from audit.transitions import move
+from provisioning import vault
 from provisioning.models.received import Received, ReceivedFrom, ReceivedState
 from provisioning.states import RECEIVED, RECEIVED_OPEN, Event
 
@@ -80,11 +79,6 @@ class Sent:
     source: ReceivedFrom = ReceivedFrom.RESPOND_ASYNC
 
 
-def _vault() -> MultiFernet:
-    # As for what authenticates us to others (`provisioning.connections`): a body can hold a password.
-    return MultiFernet([Fernet(key) for key in settings.ROLLCALL_FIELD_KEYS])
-
-
 def receive(*, sent: Sent) -> Received:
     """Write it down; whoever commits that may acknowledge it. Raises `Overfull`."""
     if Received.objects.filter(system=sent.system, state__in=RECEIVED_OPEN)[MOST_OPEN - 1 : MOST_OPEN].exists():
@@ -94,7 +88,7 @@ def receive(*, sent: Sent) -> Received:
         id=sent.id, tenant_id=sent.system.tenant_id, system=sent.system, token_id=sent.token_id,
         source=sent.source, method=sent.method,
         path=sent.path[:400], resource_type=sent.resource_type, resource_id=sent.resource_id, lane=sent.lane,
-        reduces=sent.reduces, sealed=_vault().encrypt(text.encode()).decode() if text else "", key=sent.key,
+        reduces=sent.reduces, sealed=vault.shut(text), key=sent.key,
         request_digest=sent.digest, request_bytes=sent.size, if_match=sent.if_match, base=sent.base,
         remote=sent.remote,
     )  # fmt: skip
@@ -103,14 +97,12 @@ def receive(*, sent: Sent) -> Received:
 
 def body_of(received: Received) -> dict[str, Any]:
     """The body in clear; empty where there was none. Raises `Unreadable`."""
-    if not received.sealed:
-        return {}
     try:
-        text = _vault().decrypt(received.sealed.encode())
-    except InvalidToken:
+        text = vault.opened(received.sealed)
+    except vault.KeyGone:
         problem = _("The stored request can't be decrypted: put its key back into ROLLCALL_FIELD_KEYS.")
     else:
-        body: dict[str, Any] = json.loads(text)
+        body: dict[str, Any] = json.loads(text) if text else {}
         return body
     raise Unreadable(problem)
 
