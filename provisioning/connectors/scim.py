@@ -108,12 +108,7 @@ class Directory:
             message = "count and start_index begin at 1."
             raise ValueError(message)
         more = {"attributes": ",".join(attributes)} if attributes else {}
-        while True:
-            page = self._page(resource_type, start_index=start_index, count=count, more=more)
-            yield page
-            start_index += page.items_per_page
-            if start_index > page.total_results:
-                return
+        yield from self._listed(resource_type, start_index=start_index, count=count, more=more)
 
     def changes(self, resource_type: ResourceType, *, since: datetime, count: int = 100) -> Iterator[Page]:
         """Read what says of itself that it was changed at `since` or later, page by page, oldest first where it sorts.
@@ -122,13 +117,7 @@ class Directory:
         """
         text = since.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
         more = {"filter": f'meta.lastModified ge "{text}"', "sortBy": "meta.lastModified", "sortOrder": "ascending"}
-        start_index = 1
-        while True:
-            page = self._page(resource_type, start_index=start_index, count=count, more=more)
-            yield page
-            start_index += page.items_per_page
-            if start_index > page.total_results:
-                return
+        yield from self._listed(resource_type, start_index=1, count=count, more=more)
 
     def get(self, resource_type: ResourceType, resource_id: str) -> Mapping[str, Any] | None:
         """Read one resource by its id; None where the server says that there is none.
@@ -167,6 +156,16 @@ class Directory:
             if not _equal(name, attribute(resource, name), value):
                 raise BadAnswer(f"The directory ignored the filter on {name}: a result has another value.")
         return page.resources
+
+    def _listed(
+        self, resource_type: ResourceType, *, start_index: int, count: int, more: Mapping[str, str]
+    ) -> Iterator[Page]:
+        while True:
+            page = self._page(resource_type, start_index=start_index, count=count, more=more)
+            yield page
+            start_index += page.items_per_page
+            if start_index > page.total_results:
+                return
 
     def _page(self, resource_type: ResourceType, *, start_index: int, count: int, more: Mapping[str, str]) -> Page:
         params = {"startIndex": str(start_index), "count": str(count), **more}
