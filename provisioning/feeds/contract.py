@@ -26,18 +26,24 @@ class Gap(EgressError):
 class Event:
     """One resource as its system showed it at one moment; `modified` is that system's own time.
 
-    `document` is the whole resource as it was sent, without its password.
+    `document` is the whole resource as it was sent, without its password. `jti` is the sender's own id of the event, where it
+    has one (RFC 8417, section 2.2): then that alone says whether it is the same.
     """
 
     resource_type: str
     remote_id: str
     modified: datetime
     document: Mapping[str, Any] = field(default_factory=dict)
+    jti: str = ""
 
     @property
     def key(self) -> str:
-        """By which it is known when it comes again: the same resource with the same content at the same time."""
-        parts = [self.resource_type, self.remote_id, self.modified.isoformat(), self.document]
+        """By which it is known when it comes again: its `jti`, or the same resource with the same content at the same time."""
+        parts = (
+            ["jti", self.jti]
+            if self.jti
+            else [self.resource_type, self.remote_id, self.modified.isoformat(), self.document]
+        )
         text = json.dumps(parts, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
