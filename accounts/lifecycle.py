@@ -1,4 +1,4 @@
-"""Accounts come, change, pause, end and come back: the only writer of Account and Hold.
+"""Accounts come, change, pause, end and come back: the only writer of Account (but `retirement`) and Hold.
 
 Each verb takes a set, locks it in one order, checks, writes once and journals once. What is already so is left as it is
 and not returned. There is no other door: the database refuses the way back without a permit, whoever tries.

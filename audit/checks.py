@@ -8,9 +8,9 @@ from django.core.checks import CheckMessage, Error, register
 from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 
-from audit.guards import is_history, tenant_field
+from audit.guards import tenant_field
 from audit.leaves import CantSeal, layout_of, sealed_models
-from audit.models import tracked
+from audit.models import is_history, tracked
 
 FLOORS = ("audit", "accounts", "provisioning", "governance")
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 import base64
 import heapq
 import json
+from itertools import takewhile
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 
-from audit import sealing
+from audit import erased, sealing
 from audit.chain import Link, Run, links, runs
 from audit.guards import tenant_field
 from audit.leaves import key_text, reach_of, sealed_models, strays, texts
@@ -31,16 +32,23 @@ VERSION = 1
 _ROWS = 1_000
 
 
-def lines(*, tenant: UUID | None, at: datetime) -> Iterator[str]:
-    """The export, line by line, inside the tenant's scope: a `steady` one, since it must all be of one moment."""
+def lines(*, tenant: UUID | None, at: datetime, until: int | None = None) -> Iterator[str]:
+    """The export, line by line, inside the tenant's scope: a `steady` one, since it must all be of one moment.
+
+    With `until` it ends with the seal of that number, and says so.
+    """
     yield _line({"rollcall": "sealed", "version": VERSION, "tenant": str(tenant) if tenant else None, "at": str(at)})
     seals = rows = 0
-    for run in runs(links(tenant)):
+    chain = links(tenant)
+    if until is not None:
+        chain = takewhile(lambda link: link.seal.number <= until, chain)
+    for run in runs(chain):
         reach = reach_of(run.batch)
         found = heapq.merge(*(_rows_of(model, run, reach) for model in sealed_models()))
         waiting = next(found, None)
         for place, link in enumerate(run.links, 1):
             yield _seal(link)
+            yield from _archived(link)
             seals += 1
             while waiting is not None and waiting[0] == place:
                 yield waiting[-1]
@@ -51,7 +59,8 @@ def lines(*, tenant: UUID | None, at: datetime) -> Iterator[str]:
             for key in strays(model):
                 yield _line({"stray": {"table": model._meta.db_table, "key": key}})
     since = sealing.unsealed_since(tenant=tenant)
-    yield _line({"end": {"seals": seals, "rows": rows, "unsealed_since": str(since) if since else None}})
+    end = {"seals": seals, "rows": rows, "unsealed_since": str(since) if since else None}
+    yield _line({"end": end if until is None else {**end, "until": until}})
 
 
 def _line(body: dict[str, Any]) -> str:
@@ -82,6 +91,14 @@ def _seal(link: Link) -> str:
     )
 
 
+def _archived(link: Link) -> Iterator[str]:
+    """Which of the seal's rows are not in the database any more, since an archive has them."""
+    if link.shape is not None:
+        for table, (layout, _) in sorted(link.shape.tables.items()):
+            if keys := sorted(erased.archived(link.seal.number, layout)):
+                yield _line({"archived": {"table": table, "keys": [key_text(key, layout.kind) for key in keys]}})
+
+
 def _rows_of(model: type[models.Model], run: Run, reach: Reach) -> Iterator[tuple[int, str, bytes, str]]:
     """Place, table, key and line of each row of a table."""
     layout = run.layout(model._meta.db_table)
@@ -89,8 +106,9 @@ def _rows_of(model: type[models.Model], run: Run, reach: Reach) -> Iterator[tupl
     with connections["default"].chunked_cursor() as cursor:
         cursor.itersize = _ROWS  # type: ignore[attr-defined]  # psycopg has it
         cursor.execute(statement, values)
-        for place, raw, salt, cells in cursor:
+        for place, raw, salt, cells, digest in cursor:
             key = bytes(raw)
-            head = json.dumps({"table": layout.table, "key": key_text(key, layout.kind), "salt": salt})
+            said = {"table": layout.table, "key": key_text(key, layout.kind), "salt": salt}
+            head = json.dumps(said if digest is None else {**said, "erased": digest})
             # The texts come as JSON from the database: they are passed on as they are.
             yield place, layout.table, key, f'{{"row": {head[:-1]}, "cells": {cells}}}}}\n'

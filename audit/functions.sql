@@ -60,10 +60,21 @@ BEGIN
   RAISE EXCEPTION 'the primary key of % never changes', TG_TABLE_NAME USING ERRCODE = 'RC004';
 END $body$;
 
--- What a row says of its own beginning (who, what, since when) is a fact: it never changes. Arguments: the columns.
+-- Whether whoever writes erases or archives: under the eraser's role, and having said so.
+CREATE OR REPLACE FUNCTION audit_erases() RETURNS boolean
+LANGUAGE sql STABLE SET search_path = pg_catalog, public, pg_temp AS $body$
+  SELECT coalesce(current_setting('rollcall.erasure', true), '') = '1'
+     AND pg_has_role(session_user, 'rollcall_eraser', 'MEMBER')
+$body$;
+
+-- What a row says of its own beginning (who, what, since when) is a fact: it never changes, but what tells of a person may
+-- be erased. Arguments: the columns.
 CREATE OR REPLACE FUNCTION audit_keep_facts() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $body$
 BEGIN
+  IF audit_erases() THEN
+    RETURN NEW;
+  END IF;
   RAISE EXCEPTION 'of a row of %, % never change: end it, and make another', TG_TABLE_NAME, array_to_string(TG_ARGV, ', ')
     USING ERRCODE = 'RC006';
 END $body$;
@@ -78,7 +89,7 @@ $body$;
 CREATE OR REPLACE FUNCTION audit_append_only() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog, public, pg_temp AS $body$
 BEGIN
-  IF current_setting('rollcall.erasure', true) = '1' AND pg_has_role(session_user, 'rollcall_eraser', 'MEMBER') THEN
+  IF audit_erases() THEN
     RETURN NULL;
   END IF;
   RAISE EXCEPTION '% is append-only: % refused', TG_TABLE_NAME, TG_OP USING ERRCODE = 'RC005';

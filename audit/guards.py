@@ -22,40 +22,23 @@ from django.db import connections, models
 from django.db.migrations.operations.base import Operation
 
 from audit.fields import TenantForeignKey
-from audit.models import Rights, history_of, tracked
+from audit.grants import APP_ROLE, APPEND_ONLY, grant, rights_of
+from audit.models import history_of, is_history, tracked
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterator
 
     from django.db.backends.base.schema import BaseDatabaseSchemaEditor
     from django.db.backends.utils import CursorWrapper
 
-APP_ROLE = "rollcall_app"
-ERASER_ROLE = "rollcall_eraser"
 SEARCH_PATH = "pg_catalog, public, pg_temp"
 FACTS = "audit_keep_facts"
 SETTING = "nullif(current_setting('rollcall.tenant', true), '')::uuid"
-
-# Tables of the framework, which have no model class of ours to carry their rights.
-FRAMEWORK: dict[str, Rights] = {
-    "django_session": Rights.BOUNDED,
-    "django_content_type": Rights.READ,
-    "django_migrations": Rights.READ,
-    "auth_permission": Rights.READ,
-    "auth_group": Rights.READ,
-    "auth_group_permissions": Rights.READ,
-    "django_admin_log": Rights.READ,
-}
 
 
 def functions() -> str:
     """The SQL of all functions, as installed."""
     return Path(__file__).with_name("functions.sql").read_text()
-
-
-def is_history(model: type[models.Model]) -> bool:
-    """Whether the model is the history of another."""
-    return model._meta.model_name is not None and any(f.name == "history_id" for f in model._meta.local_fields)
 
 
 def tenant_field(model: type[models.Model]) -> models.Field[Any, Any] | None:
@@ -227,34 +210,6 @@ def _facts(cursor: CursorWrapper, model: type[models.Model], present: _Present) 
         )
 
 
-def rights_of(model: type[models.Model]) -> Rights:
-    """What the application's role may do with the model's table."""
-    if is_history(model):
-        return Rights.READ
-    declared = getattr(model, "rights", None)
-    if declared is not None:
-        return Rights(declared)
-    return FRAMEWORK.get(model._meta.db_table, Rights.READ)
-
-
-def _grants(cursor: CursorWrapper, tables: Iterable[tuple[str, Rights]], present: _Present) -> None:
-    cursor.execute(
-        "SELECT table_name, privilege_type FROM information_schema.role_table_grants"
-        " WHERE grantee = %s AND table_schema = 'public'",
-        [APP_ROLE],
-    )
-    held: dict[str, set[str]] = {}
-    for table, privilege in cursor.fetchall():
-        held.setdefault(table, set()).add(privilege)
-    for table, rights in tables:
-        wanted = set(rights.label.split(", "))
-        if table in present.relations and held.get(table, set()) != wanted:
-            _execute(cursor, f'REVOKE ALL ON "{table}" FROM {APP_ROLE}')
-            _execute(cursor, f'GRANT {rights.label} ON "{table}" TO {APP_ROLE}')
-    # Identity columns need no right on their sequence; nothing in this schema may be made at run time.
-    _execute(cursor, f"GRANT USAGE ON SCHEMA public TO {APP_ROLE}")
-
-
 def _close_functions(cursor: CursorWrapper) -> None:
     """Whoever may make a temporary table may neither slip it under our functions nor hang our triggers upon it."""
     ours = (
@@ -300,11 +255,10 @@ def install(*, using: str = "default") -> None:
             if tracked(model) and history_of(model)._meta.db_table in present.relations:
                 _triggers(cursor, table, _history_triggers_of(model, history_of(model)._meta.db_table), present)
             _facts(cursor, model, present)
-            if getattr(model, "rights", None) == Rights.EVIDENCE:
+            if rights_of(model) in APPEND_ONLY:
                 for part in present.tables(table):
                     _triggers(cursor, part, append_only_triggers(part), present)
-        tables = [(m._meta.db_table, rights_of(m)) for m in every]
-        _grants(cursor, [*tables, ("django_migrations", Rights.READ)], present)
+        grant(cursor, [m for m in every if m._meta.db_table in present.relations])
 
 
 class InstallFunctions(Operation):

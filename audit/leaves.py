@@ -26,8 +26,8 @@ from uuid import UUID
 from django.apps import apps
 from django.db import connection, models
 
-from audit.guards import is_history
-from audit.models import Cause, JournalEntry, JournalSubject, Rights
+from audit.grants import APPEND_ONLY
+from audit.models import Cause, ErasedValue, JournalEntry, JournalSubject, is_history, personal_columns
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -185,16 +185,8 @@ def sealed_models() -> tuple[type[models.Model], ...]:
 def _is_sealed(model: type[models.Model]) -> bool:
     if is_history(model) or model in {Cause, JournalSubject}:
         return True
-    is_evidence = getattr(model, "rights", None) == Rights.EVIDENCE
+    is_evidence = getattr(model, "rights", None) in APPEND_ONLY
     return is_evidence and any(f.column == "cause_id" for f in model._meta.local_fields)
-
-
-def personal_columns(model: type[models.Model]) -> set[str]:
-    """The columns behind the salted digest. Raises `FieldDoesNotExist` for a name that is no field."""
-    named: Any = getattr(model, "instance_type", model)
-    columns = {str(named._meta.get_field(name).column) for name in getattr(named, "personal", ())}
-    kept = {f.column for f in model._meta.local_fields}
-    return (columns | ({"history_change_reason"} if is_history(model) else set())) & kept
 
 
 def form_of(db_type: str) -> str:
@@ -328,7 +320,7 @@ def digests(model: type[models.Model], layout: Layout, reach: Reach) -> dict[int
         cursor.itersize = _AT_ONCE  # type: ignore[attr-defined]  # psycopg has it
         cursor.execute(f"{with_} SELECT place, {columns} FROM {rows}", values)  # noqa: S608  sound names
         for place, key, salt, seen, hidden in cursor:
-            personal = sha256(f"{salt or ''}{hidden}{hidden and chr(10)}".encode()).digest()
+            personal = personal_digest(salt, hidden)
             found.setdefault(place, []).append(key + sha256(head + f"{seen}\n".encode() + personal).digest())
     return {place: b"".join(sorted(one)) for place, one in found.items()}
 
@@ -339,13 +331,17 @@ def _lines(cells: list[str]) -> str:
 
 
 def texts(model: type[models.Model], layout: Layout, reach: Reach) -> tuple[str, Sequence[Any]]:
-    """The statement that lists place, key, salt and texts (as JSON) of a table's rows, in the order of the leaves."""
+    """The statement that lists place, key, salt, texts (as JSON) and the digest of what was erased of a table's rows.
+
+    In the order of the leaves.
+    """
     listed, _, _ = _texts(layout)
     pairs = ", ".join(f"'{name}', x{place}" for place, (name, _) in enumerate((*layout.open, *layout.personal)))
     with_, rows, values = _source(model, reach, listed)
     statement = (
-        f"{with_} SELECT place, {_SEND[layout.kind]}(k), s, json_strip_nulls(json_build_object({pairs}))::text"  # noqa: S608  sound names
-        f" FROM {rows} ORDER BY 1, 2"
+        f"{with_} SELECT place, {_SEND[layout.kind]}(k), s, json_strip_nulls(json_build_object({pairs}))::text,"  # noqa: S608  sound names
+        f" CASE WHEN s IS NULL THEN (SELECT v.digest FROM {ErasedValue._meta.db_table} v"
+        f" WHERE v.table_name = '{layout.table}' AND v.row_key = k::text) END FROM {rows} ORDER BY 1, 2"
     )
     return statement, values
 
@@ -361,3 +357,41 @@ def strays(model: type[models.Model]) -> list[str]:
             f" (SELECT FROM {target._meta.db_table} t WHERE t.id = r.{column}) ORDER BY 1 LIMIT 1000"
         )
         return [str(found) for (found,) in cursor.fetchall()]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row by its key, with the texts that its leaf hashes, and those of its personal columns one by one."""
+
+    key: Any
+    raw: bytes
+    salt: str | None
+    seen: str
+    hidden: str
+    personal: tuple[str | None, ...]
+
+
+def read(model: type[models.Model], layout: Layout, keys: Sequence[Any]) -> Iterator[Row]:
+    """These rows, as far as they are there."""
+    listed, open_cells, personal_cells = _texts(layout)
+    key = connection.ops.quote_name(str(model._meta.pk.column))
+    single = ", ".join(f"x{len(layout.open) + at}" for at in range(len(layout.personal)))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT k, {_SEND[layout.kind]}(k), s, {_lines(open_cells)}, {_lines(personal_cells)},"  # noqa: S608  sound names
+            f" ARRAY[{single}]::text[] FROM (SELECT r.{key} AS k, r.salt::text AS s, {listed}"
+            f" FROM {connection.ops.quote_name(model._meta.db_table)} r WHERE r.{key} = ANY(%s) OFFSET 0) x",
+            [list(keys)],
+        )
+        for k, raw, salt, seen, hidden, personal in cursor.fetchall():
+            yield Row(k, bytes(raw), salt, seen, hidden, tuple(personal))
+
+
+def personal_digest(salt: str | None, hidden: str) -> bytes:
+    """What stands in a leaf for the personal columns."""
+    return sha256(f"{salt or ''}{hidden}{hidden and chr(10)}".encode()).digest()
+
+
+def leaf_of(layout: Layout, seen: str, personal: bytes) -> bytes:
+    """The leaf of one row."""
+    return sha256(b"\x00" + f"{layout.table}\n{seen}\n".encode() + personal).digest()

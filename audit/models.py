@@ -16,6 +16,7 @@ class Rights(models.TextChoices):
 
     READ = "read", "SELECT"
     EVIDENCE = "evidence", "SELECT, INSERT"
+    ERASURE = "erasure", "SELECT"
     NOUN = "noun", "SELECT, INSERT, UPDATE"
     BOUNDED = "bounded", "SELECT, INSERT, UPDATE, DELETE"
 
@@ -43,6 +44,7 @@ class Cause(models.Model):
     """
 
     rights: ClassVar = Rights.EVIDENCE
+    for_eraser: ClassVar = ("INSERT",)
     untracked: ClassVar = "it is the evidence; append-only"
     personal: ClassVar = ("actor", "subject", "reason")
 
@@ -91,6 +93,7 @@ class JournalEntry(models.Model):
     """Why something was done or refused and who decided, in one sentence. Append-only, partitioned by month."""
 
     rights: ClassVar = Rights.EVIDENCE
+    for_eraser: ClassVar = ("INSERT",)
     untracked: ClassVar = "it is the evidence; append-only"
     personal: ClassVar = ("sentence", "facts")
 
@@ -121,6 +124,7 @@ class JournalSubject(models.Model):
     """One thing that a journal entry speaks of: a word for its type, its id, and its label as it was then."""
 
     rights: ClassVar = Rights.EVIDENCE
+    for_eraser: ClassVar = ("INSERT",)
     untracked: ClassVar = "it is the evidence; append-only"
     personal: ClassVar = ("label",)
 
@@ -154,6 +158,7 @@ class Seal(models.Model):
     """
 
     rights: ClassVar = Rights.EVIDENCE
+    for_eraser: ClassVar = ("SELECT",)
     untracked: ClassVar = "it is the evidence of the evidence; append-only"
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
@@ -186,6 +191,67 @@ class Seal(models.Model):
 
     def __str__(self) -> str:
         return f"seal {self.number}"
+
+
+class ErasedValue(models.Model):
+    """That the personal columns of one sealed row were erased, and the digest that stands for them in its leaf.
+
+    The row's salt went with them, so that the digest tells nothing of what they held. Written by `audit.erasing` alone,
+    under the eraser's role; the application reads it.
+    """
+
+    rights: ClassVar = Rights.ERASURE
+    for_eraser: ClassVar = ("INSERT", "SELECT")
+    untracked: ClassVar = "it is the evidence of an erasure; append-only"
+    personal: ClassVar = ()
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant_id = models.UUIDField()
+    cause_id = models.BigIntegerField()
+    table_name = models.CharField(max_length=63)
+    row_key = models.CharField(max_length=36)
+    digest = models.CharField(max_length=64)
+    salt = salt()
+
+    class Meta:
+        default_permissions = ()
+        ordering = ("-id",)
+        constraints = (
+            models.UniqueConstraint(fields=["tenant_id", "table_name", "row_key"], name="audit_erased_value_once"),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.table_name} {self.row_key}"
+
+
+class Archived(models.Model):
+    """Rows of one seal and one table that were taken out of the database, after a file that verifies had them.
+
+    `keys` are their keys in order, as in the seal's list of leaves. Written by `audit.archiving` alone, under the eraser's
+    role; the application reads it.
+    """
+
+    rights: ClassVar = Rights.ERASURE
+    for_eraser: ClassVar = ("INSERT", "SELECT")
+    untracked: ClassVar = "it is the evidence of an archive; append-only"
+    personal: ClassVar = ()
+
+    id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
+    tenant_id = models.UUIDField()
+    cause_id = models.BigIntegerField()
+    archive_id = models.UUIDField()
+    number = models.PositiveBigIntegerField()
+    table_name = models.CharField(max_length=63)
+    keys = models.BinaryField()
+    salt = salt()
+
+    class Meta:
+        default_permissions = ()
+        ordering = ("number", "id")
+        indexes = (models.Index(fields=["tenant_id", "number"], name="audit_archived_by_seal"),)
+
+    def __str__(self) -> str:
+        return f"{self.table_name} of seal {self.number}"
 
 
 class Witnessed(models.Model):
@@ -221,3 +287,16 @@ def tracked(model: type[models.Model]) -> bool:
 def history_of(model: type[models.Model]) -> Any:
     """The history model of a tracked model; asked for once, since the attribute makes a manager class each time."""
     return getattr(model, model._meta.simple_history_manager_attribute).model  # type: ignore[attr-defined]
+
+
+def is_history(model: type[models.Model]) -> bool:
+    """Whether the model is the history of another."""
+    return model._meta.model_name is not None and any(f.name == "history_id" for f in model._meta.local_fields)
+
+
+def personal_columns(model: type[models.Model]) -> set[str]:
+    """The columns behind the salted digest. Raises `FieldDoesNotExist` for a name that is no field."""
+    named: Any = getattr(model, "instance_type", model)
+    columns = {str(named._meta.get_field(name).column) for name in getattr(named, "personal", ())}
+    kept = {f.column for f in model._meta.local_fields}
+    return (columns | ({"history_change_reason"} if is_history(model) else set())) & kept

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 
-from audit import sealing
+from audit import erased, sealing
 from audit.chain import Link, Run, links, runs
 from audit.guards import tenant_field
 from audit.leaves import Layout, digests, entries, key_text, layouts, reach_of, sealed_models, strays
@@ -47,6 +47,8 @@ class Report:
 
     seals: int = 0
     rows: int = 0
+    erased: int = 0
+    archived: int = 0
     faults: list[Fault] = field(default_factory=list)
     unchecked: list[str] = field(default_factory=list)
 
@@ -178,22 +180,39 @@ def _compare(report: Report, run: Run) -> None:
         for place, link in readable:
             sealed, now = link.parts.get(layout.table, b""), found.get(place, b"")
             if sealed != now:
-                _name(report, layout, f"seal {link.seal.number}", sealed, now)
+                _name(report, _Table(model, layout), link.seal.number, sealed, now)
 
 
 def _columns(layout: Layout) -> set[str]:
     return {name for name, _ in (*layout.open, *layout.personal)}
 
 
-def _name(report: Report, layout: Layout, seal: str, sealed: bytes, now: bytes) -> None:
-    """Which rows they are that make two lists differ."""
+@dataclass(frozen=True)
+class _Table:
+    """One table, and how its rows were hashed."""
+
+    model: type[models.Model]
+    layout: Layout
+
+
+def _name(report: Report, table: _Table, number: int, sealed: bytes, now: bytes) -> None:
+    """Which rows they are that make two lists differ, but for those that are blank or gone by right."""
+    layout = table.layout
     before, after = dict(entries(sealed, layout.kind)), dict(entries(now, layout.kind))
     if before == after:
-        report.add(seal, f"its list of leaves has another order in {layout.table}")
+        report.add(f"seal {number}", f"its list of leaves has another order in {layout.table}")
+    blank = erased.leaves(table.model, layout, [key for key in after if before.get(key, after[key]) != after[key]])
+    filed = erased.archived(number, layout) if before.keys() - after.keys() else set()
     for key in sorted(before.keys() | after.keys()):
-        if before.get(key) != after.get(key):
+        if before.get(key) == after.get(key):
+            continue
+        if key in after and key in before and blank.get(key) == before[key]:
+            report.erased += 1
+        elif key not in after and key in filed:
+            report.archived += 1
+        else:
             wrong = "added later" if key not in before else "missing" if key not in after else "changed"
-            report.add(f"{layout.table} {key_text(key, layout.kind)}", f"{wrong} ({seal})")
+            report.add(f"{layout.table} {key_text(key, layout.kind)}", f"{wrong} (seal {number})")
 
 
 def _look_for_strays(report: Report) -> None:

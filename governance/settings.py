@@ -16,7 +16,10 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 TESTING = os.environ.get("ROLLCALL_TEST") == "1"
-AS_OWNER = TESTING or os.environ.get("ROLLCALL_ROLE") == "owner"
+_ROLE = os.environ.get("ROLLCALL_ROLE", "")
+AS_OWNER = TESTING or _ROLE == "owner"
+# For `manage.py erase` and `manage.py archive` alone: no process that runs on holds what this role needs.
+AS_ERASER = not TESTING and _ROLE == "eraser"
 
 SECRET_KEY = environment.need("SECRET_KEY", why="it signs sessions and one-use links")
 ROLLCALL_TOKEN_KEY = environment.need("ROLLCALL_TOKEN_KEY", why="it keys the digests of SCIM tokens and requests")
@@ -115,7 +118,8 @@ TEMPLATES = [
     }
 ]
 
-DATABASES = {"default": environment.database("DATABASE_OWNER_URL" if AS_OWNER else "DATABASE_URL")}
+_ADDRESS = "DATABASE_OWNER_URL" if AS_OWNER else "DATABASE_ERASER_URL" if AS_ERASER else "DATABASE_URL"
+DATABASES = {"default": environment.database(_ADDRESS)}
 if os.environ.get("ROLLCALL_POOL") == "1":
     DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 4, "timeout": 5}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}

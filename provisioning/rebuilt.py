@@ -14,8 +14,9 @@ from django.db import connection
 from audit.keys import uuid7_floor, uuid7_of_tomorrow
 
 EXAMPLES = 20
-# What is left out, with the reason: it was spoken of since, it can't be told, people or a reading decided about it.
-LEFT_OUT = ("newer", "unclear", "decided")
+# What is left out, with the reason: it was spoken of since, its person was erased, what it was told went into an archive,
+# it can't be told, people or a reading decided about it.
+LEFT_OUT = ("newer", "erased", "archived", "unclear", "decided")
 EQUAL = "equal"
 
 
@@ -69,6 +70,8 @@ judged AS (
   SELECT coalesce(r.resource_id, s.id) AS id, coalesce(s.name, r.label) AS label,
     CASE
       WHEN f.resource_id IS NOT NULL THEN 'newer'
+      WHEN e.account_id IS NOT NULL THEN 'erased'
+      WHEN s.ended_at < (SELECT max(kept_since) FROM provisioning_archive) THEN 'archived'
       WHEN r.resource_id IS NULL THEN 'not in the ledger'
       WHEN s.id IS NULL THEN 'not in the roll'
       WHEN r.is_ended <> (s.ended_at IS NOT NULL) THEN 'ended'
@@ -81,6 +84,7 @@ judged AS (
     END AS word
   FROM provisioning_rebuilt r
   FULL JOIN provisioning_shadow s ON s.id = r.resource_id
+  LEFT JOIN (SELECT DISTINCT account_id FROM provisioning_erasure) e ON e.account_id = s.account_id
   LEFT JOIN fresh f ON f.resource_id = coalesce(r.resource_id, s.id)
   LEFT JOIN decided d ON d.system_id = s.system_id AND d.account_id = s.account_id
   LEFT JOIN apart a ON a.group_ref = s.id)

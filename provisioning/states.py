@@ -125,3 +125,5 @@ class Event(StrEnum):
     REPLAY_ENDED = "replay.ended"
     REPLAYED = "exchange.replayed"
     REBUILT = "ledger.rebuilt"
+    ERASED = "account.erased"
+    ARCHIVED = "ledger.archived"

@@ -15,7 +15,7 @@ from django.db.backends.signals import connection_created
 
 from accounts.models import Tenant, TenantKind
 from audit import sealing
-from audit.guards import APP_ROLE
+from audit.grants import APP_ROLE, ERASER_ROLE
 from audit.models import Cause, CauseKind
 from audit.scope import scope
 
@@ -176,3 +176,13 @@ def because(tenant: Tenant) -> Iterator[Cause]:
     """Inside that tenant, with a cause: what follows may write."""
     with scope(tenant=tenant.pk, cause=a_cause()) as cause:
         yield cause
+
+
+@contextmanager
+def as_eraser() -> Iterator[None]:
+    """The role of recorded erasure and retention, with its own rights and no others."""
+    # Whatever fails in it is rolled back, and the role with it.
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute(f"SET ROLE {ERASER_ROLE}")
+        yield
+        cursor.execute(f"SET ROLE {APP_ROLE}")

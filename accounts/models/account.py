@@ -62,6 +62,9 @@ class Account(TenantOwned):
         "document",
     )
 
+    # What was erased is archived too.
+    for_eraser: ClassVar = ("UPDATE (state)", "UPDATE (state_since)")
+
     kind = models.CharField(max_length=16, choices=AccountKind.choices, default=AccountKind.PERSON)
     state = models.CharField(max_length=16, choices=AccountState.choices, default=AccountState.PENDING)
     state_since = models.DateTimeField()

@@ -34,6 +34,7 @@ class System(TenantOwned):
     """
 
     personal: ClassVar = ()
+    for_eraser: ClassVar = ("SELECT",)
 
     name = models.CharField(max_length=200)
     kind = models.CharField(max_length=16, choices=SystemKind.choices, default=SystemKind.DIRECTORY)

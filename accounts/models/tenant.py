@@ -20,12 +20,16 @@ class TenantKind(models.TextChoices):
 
 
 class Tenant(models.Model):
-    """One organisation. `nhi_days` is the expiry, in days, of a non-human account that names none."""
+    """One organisation. `nhi_days` is the expiry, in days, of a non-human account that names none.
+
+    `ledger_months` is how long the ledger keeps what is about resources that are gone; nothing means for ever.
+    """
 
     personal: ClassVar = ()
     frozen: ClassVar = ("kind", "made_at")
     rights: ClassVar = Rights.NOUN
     global_because: ClassVar = "it is the boundary itself"
+    for_eraser: ClassVar = ("SELECT",)
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     slug = models.SlugField(max_length=60, unique=True)
@@ -33,6 +37,7 @@ class Tenant(models.Model):
     kind = models.CharField(max_length=16, choices=TenantKind.choices, default=TenantKind.ORGANISATION)
     time_zone = models.CharField(max_length=64, default="UTC")
     nhi_days = models.PositiveIntegerField(default=180)
+    ledger_months = models.PositiveIntegerField(null=True, blank=True)
     made_at = models.DateTimeField()
 
     history = track()
@@ -46,6 +51,11 @@ class Tenant(models.Model):
             ),
             models.CheckConstraint(
                 condition=models.Q(nhi_days__gte=1, nhi_days__lte=3650), name="accounts_tenant_nhi_days_is_sensible"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(ledger_months__isnull=True)
+                | models.Q(ledger_months__gte=1, ledger_months__lte=1200),
+                name="accounts_tenant_ledger_months_is_sensible",
             ),
         )
 

@@ -31,6 +31,11 @@ class User(AbstractBaseUser):
     frozen: ClassVar = ("identity", "made_at")
     rights: ClassVar = Rights.NOUN
     global_because: ClassVar = "a person may serve several tenants"
+    # Who erases says who they are; what signs people in stays out of its sight.
+    for_eraser: ClassVar = tuple(
+        f"SELECT ({column})"
+        for column in ("display_name", "id", "identity_id", "is_active", "username", "username_key")
+    )
     USERNAME_FIELD = "username"
     REQUIRED_FIELDS: ClassVar[list[str]] = []
 

@@ -17,6 +17,9 @@ with the columns in the order of their names, and without those that have no val
 leaves, table by table and within a table by key: an inner node is SHA-256(0x01, left, right), divided as in RFC 6962,
 section 2.1. A seal's statement holds the root, the digests of its list of leaves, of its shape (which columns it hashed),
 and of the statement before it; its signature is Ed25519 over the statement's bytes.
+
+What was erased of a row is blank, its salt is gone, and `erased` is the digest of its personal columns in its leaf. What
+was archived is not in the database any more: an earlier file has it, and verifies by itself.
 """
 
 from __future__ import annotations
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
 GOOD, WRONG, UNREADABLE, PARTLY = 0, 1, 2, 3
 KEY_SIZES = {"bigint": 8, "uuid": 16}
 DIGEST = 32
+BLANK = re.compile(r"\[erased\]( [0-9a-f-]{1,36})?|\{\}|\[\]")
 PEM = re.compile(r"-----BEGIN PUBLIC KEY-----(.+?)-----END PUBLIC KEY-----", re.DOTALL)
 
 
@@ -58,18 +62,23 @@ def hex_of(text: str) -> str:
 
 def cells(columns: Any, values: dict[str, str]) -> bytes:
     """The cells of these columns that have a value."""
-    found = []
-    for name in sorted(columns):
-        if values.get(name) is not None:
-            text = values[name].encode()
-            found.append(b"%s:%d:%s\n" % (name.encode(), len(text), text))
-    return b"".join(found)
+    found = [(name.encode(), values[name].encode()) for name in sorted(columns) if values.get(name) is not None]
+    return b"".join(b"%s:%d:%s\n" % (name, len(text), text) for name, text in found)
 
 
 def leaf(table: str, shape: dict[str, Any], row: dict[str, Any]) -> bytes:
     """The leaf of one row, by the shape of its table in its seal."""
-    personal = sha256((row["salt"] or "").encode() + cells(shape["personal"], row["cells"]))
+    return leaf_over(table, shape, row, sha256((row["salt"] or "").encode() + cells(shape["personal"], row["cells"])))
+
+
+def leaf_over(table: str, shape: dict[str, Any], row: dict[str, Any], personal: bytes) -> bytes:
+    """The same with this digest of the personal columns."""
     return sha256(b"\x00" + table.encode() + b"\n" + cells(shape["open"], row["cells"]) + personal)
+
+
+def is_blank(columns: Any, row: dict[str, Any]) -> bool:
+    """Whether nothing is left in the personal columns of a row that was erased."""
+    return row["salt"] is None and all(BLANK.fullmatch(row["cells"].get(name) or "{}") for name in columns)
 
 
 def root(leaves: list[bytes]) -> bytes:
@@ -159,7 +168,7 @@ class Verifier:
         self.openssl = openssl
         self.witness = witness
         self.tenant: str | None = None
-        self.faults = self.seals = self.rows = self.unwitnessed = 0
+        self.faults = self.seals = self.rows = self.unwitnessed = self.erased = self.archived = 0
         self.before: dict[str, Any] | None = None
         self.before_digest = ""
         self.name = ""
@@ -182,6 +191,8 @@ class Verifier:
         elif "seal" in body:
             self.close()
             self.seal(body["seal"])
+        elif "archived" in body:
+            self.archive(body["archived"])
         elif "stray" in body:
             self.fault(f"{body['stray']['table']} {body['stray']['key']}", "names no cause that there is")
         elif "end" in body:
@@ -265,10 +276,25 @@ class Verifier:
         sealed = self.left.get(table, {}).pop(key, None)
         if sealed is None:
             self.fault(f"{table} {key}", f"added later ({self.name})")
-        elif leaf(table, self.shape[table], row) != sealed:
+        elif leaf(table, self.shape[table], row) != sealed and not self.is_erased(self.shape[table], row, sealed):
             self.fault(f"{table} {key}", f"changed ({self.name})")
         elif set(row["cells"]) - set(self.shape[table]["open"]) - set(self.shape[table]["personal"]):
             self.fault(f"{table} {key}", f"shows columns that were not sealed ({self.name})")
+
+    def is_erased(self, shape: dict[str, Any], row: dict[str, Any], sealed: bytes) -> bool:
+        """Is it blank, and as it was sealed but for what was erased?"""
+        if "erased" not in row or not is_blank(shape["personal"], row):
+            return False
+        found = leaf_over(row["table"], shape, row, bytes.fromhex(row["erased"])) == sealed
+        self.erased += found
+        return found
+
+    def archive(self, body: dict[str, Any]) -> None:
+        """Rows of the seal that an earlier file has."""
+        for key in body["keys"]:
+            self.archived += 1
+            if self.readable and self.left.get(body["table"], {}).pop(key, None) is None:
+                self.fault(f"{body['table']} {key}", f"said to be archived, and was not sealed ({self.name})")
 
     def close(self) -> None:
         """The rows of a seal are through: what is left is missing."""
@@ -279,22 +305,31 @@ class Verifier:
 
     def finish(self) -> int:
         """What was found in all, and the exit status."""
-        if self.end is None or (self.end["seals"], self.end["rows"]) != (self.seals, self.rows):
+        end, missing, told = self.end or {}, self.openssl.missing(), self.witness is not None
+        if (end.get("seals"), end.get("rows")) != (self.seals, self.rows):
             self.fault("the export", "is cut short: it does not end as it should")
-        for number in sorted(self.witness or {}):
+        until = end.get("until")
+        later = [number for number in self.witness or () if until is not None and number > until]
+        for number in sorted(set(self.witness or ()) - set(later)):
             self.fault(f"seal {number}", "the witness has it, and it is not in the chain")
-        missing = self.openssl.missing()
         print(f"{self.seals} seals, {self.rows} rows, {self.faults} faults")
-        print(f"signatures: NOT CHECKED, {missing}" if missing else "signatures: checked")
-        if self.witness is None:
-            print("witness: NOT CHECKED, none was given: a chain that was cut short looks whole")
-        elif self.unwitnessed:
-            print(f"witness: it has not got {self.unwitnessed} of {self.seals} seals")
-        if self.end and self.end.get("unsealed_since"):
-            print(f"not sealed, and not in this file: what was written since {self.end['unsealed_since']}")
+        for is_so, text in (
+            (True, f"signatures: NOT CHECKED, {missing}" if missing else "signatures: checked"),
+            (not told, "witness: NOT CHECKED, none was given: a chain that was cut short looks whole"),
+            (self.unwitnessed, f"witness: it has not got {self.unwitnessed} of {self.seals} seals"),
+            (self.erased, f"erased: {self.erased} rows are blank where they told of a person, by a recorded act"),
+            (self.archived, f"archived: {self.archived} rows are in earlier files, not in this one: verify those too"),
+            (until is not None, f"the file says that it ends with seal {until}; the witness has {len(later)} more"),
+            (
+                end.get("unsealed_since"),
+                f"not sealed, and not here: what was written since {end.get('unsealed_since')}",
+            ),
+        ):
+            if is_so:
+                print(text)
         if self.faults:
             return WRONG
-        return PARTLY if missing or self.witness is None or self.unwitnessed else GOOD
+        return PARTLY if missing or not told or self.unwitnessed or later else GOOD
 
 
 def read_witness(paths: list[str], tenant: str | None, verifier: Verifier) -> None:

@@ -4,8 +4,7 @@ from django.apps import apps
 from django.contrib import admin
 
 from audit.admin import ReadOnlyHistory
-from audit.guards import is_history
-from audit.models import tracked
+from audit.models import is_history, tracked
 
 FLOORS = ("accounts", "provisioning", "governance")
 # What has pages of its own for the living; here are their records.

@@ -1,4 +1,4 @@
-"""Seals: how far the past of this tenant is signed, and what to do with it. Verifying is for programs, not for a page."""
+"""Seals: how far the past of this tenant is signed, and what was taken out of it by right. Verifying is for programs."""
 
 from django.http import HttpResponse
 from django.shortcuts import render
@@ -7,6 +7,7 @@ from accounts.rules import Word
 from audit import sealing
 from audit.models import Witnessed
 from governance.pages import PageRequest, page, window
+from provisioning.models.erasure import Archive, Erasure
 
 
 @page(Word.ROLL_READ)
@@ -24,5 +25,7 @@ def seals(request: PageRequest) -> HttpResponse:
             "since": since,
             "is_late": since is not None and request.at - since > sealing.PATIENCE,
             "told": told,
+            "archive": Archive.objects.first(),
+            "erasures": Erasure.objects.count(),
         },
     )

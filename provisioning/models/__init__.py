@@ -3,6 +3,7 @@
 from provisioning.models.authority import FieldAuthority
 from provisioning.models.connection import Connection, ReadRecord, RefusedToken, SystemToken
 from provisioning.models.cursor import Cursor, FeedEvent, Listening
+from provisioning.models.erasure import Archive, Erasure
 from provisioning.models.exchange import BodyKey, Exchange, ExchangeKey
 from provisioning.models.plan import Plan, PlannedChange
 from provisioning.models.readback import Readback
@@ -14,9 +15,11 @@ from provisioning.models.shadow import Shadow, ShadowCount
 from provisioning.models.snapshot import Snapshot, SnapshotProof, StagedMember, StagedResource
 
 __all__ = [
+    "Archive",
     "BodyKey",
     "Connection",
     "Cursor",
+    "Erasure",
     "Exchange",
     "ExchangeKey",
     "FeedEvent",

@@ -37,6 +37,7 @@ class Exchange(TenantOwned):
 
     personal: ClassVar = ("path", "resource_label", "request", "coercions", "answer", "error", "remote")
     rights: ClassVar = Rights.EVIDENCE
+    for_eraser: ClassVar = ("SELECT", "DELETE")
     untracked: ClassVar = "it is the evidence; append-only"
 
     system = TenantForeignKey(System, related_name="+")
@@ -110,6 +111,7 @@ class BodyKey(TenantOwned):
     """
 
     rights: ClassVar = Rights.EVIDENCE
+    for_eraser: ClassVar = ("SELECT", "DELETE")
     untracked: ClassVar = "a history would keep what its deletion destroys"
 
     subject_id = models.UUIDField()
@@ -126,6 +128,7 @@ class ExchangeKey(TenantOwned):
     """A sender's own key of a request (`jti`, `Idempotency-Key`), so that a repeat is answered from the ledger."""
 
     rights: ClassVar = Rights.EVIDENCE
+    for_eraser: ClassVar = ("SELECT", "DELETE")
     untracked: ClassVar = "it is the evidence; append-only"
 
     system = TenantForeignKey(System, related_name="+")

@@ -62,6 +62,7 @@ class Rebuilt(TenantOwned):
     """One resource as the ledger alone tells it. `unclear` says why its document can't be told, in a word."""
 
     rights: ClassVar = Rights.BOUNDED
+    for_eraser: ClassVar = ("SELECT", "DELETE")
     untracked: ClassVar = "bounded by the roll: a fold of the ledger that is thrown away and made again"
 
     system = TenantForeignKey(System, related_name="+", db_index=False)

@@ -54,6 +54,10 @@ def active_service(**values: Any) -> None:
 # Each rule by its name, and every way to break it.
 BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
     "accounts_tenant_kind_is_known": (lambda: rows.tenant(kind="guild"),),
+    "accounts_tenant_ledger_months_is_sensible": (
+        lambda: rows.tenant(ledger_months=0),
+        lambda: rows.tenant(ledger_months=1201),
+    ),
     "accounts_tenant_nhi_days_is_sensible": (lambda: rows.tenant(nhi_days=0), lambda: rows.tenant(nhi_days=3651)),
     "accounts_account_kind_is_known": (lambda: rows.account(kind="robot"),),
     "accounts_account_state_is_known": (lambda: rows.account(state="disabled"),),

@@ -14,7 +14,7 @@ from django.db import DatabaseError, connection, transaction
 from django.db.migrations.state import ProjectState
 
 from accounts.models import Group
-from audit import guards, journal
+from audit import grants, guards, journal
 from audit.guards import Guard, InstallFunctions, WrongRole, refuse_wrong_role
 from audit.models import Cause, JournalEntry, Rights
 from audit.scope import scope
@@ -224,9 +224,9 @@ def test_the_operations_can_be_written_into_migrations_and_change_no_model():
 
 
 def test_a_framework_table_that_nobody_spoke_of_is_read_only():
-    assert guards.rights_of(Session) == Rights.BOUNDED
-    assert guards.rights_of(Permission) == Rights.READ
-    assert guards.rights_of(Group.history.model) == Rights.READ
+    assert grants.rights_of(Session) == Rights.BOUNDED
+    assert grants.rights_of(Permission) == Rights.READ
+    assert grants.rights_of(Group.history.model) == Rights.READ
 
 
 # ── temporary tables ────────────────────────────────────────────────────────────────────────────────────────────

@@ -310,7 +310,7 @@ def test_what_waits_for_its_seal_for_too_long_is_a_fault(sealed):
     late = sealed.ours(patience=-1)
     assert (late.code, late.faults()) == (1, {f"after seal 3: not sealed since {since:%Y-%m-%d %H:%M:%S} UTC"})
     told = [line for line in sealed.theirs().lines if line.startswith("not sealed")]
-    assert told == [f"not sealed, and not in this file: what was written since {since}"]
+    assert told == [f"not sealed, and not here: what was written since {since}"]
 
 
 def test_a_row_of_a_global_table_that_no_tenant_has_a_cause_for_is_named_where_all_are_looked_at(sealed, capsys):

@@ -38,7 +38,7 @@ class Said:
 
     def faults(self) -> set[str]:
         """The lines that name something, without the tenant before them and the sums after them."""
-        known = (" seals, ", "signatures: ", "witness: ", "not sealed, and")
+        known = (" seals, ", "signatures: ", "witness: ", "not sealed, and", "erased: ", "archived: ", "the file says ")
         bare = (line.removeprefix("sealed: ") for line in self.lines)
         return {line for line in bare if not any(word in line for word in known)}
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from django.db import connection
 
+from accounts import tenants
 from accounts.models import RoleName
 from audit import leaves
 from audit.models import Seal, Witnessed
@@ -16,6 +17,7 @@ from audit.scope import scope
 from tests.conftest import a_cause, as_owner
 from tests.factories.governance import now
 from tests.governance.shell import a_user, enter
+from tests.house import rows
 
 if TYPE_CHECKING:
     from django.test import Client
@@ -88,3 +90,22 @@ def test_the_page_asks_as_often_for_three_seals_as_for_one(
     text_of(auditor)
     with django_assert_num_queries(15):
         text_of(auditor)
+
+
+def test_the_page_says_how_long_the_ledger_is_kept_what_left_it_and_how_many_were_erased(
+    auditor: Client, tenant: Tenant
+) -> None:
+    page = text_of(auditor)
+    assert "The ledger keeps everything, for ever" in page
+    assert "Erased nobody" in page
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        tenants.keep_ledger(tenant=tenant, months=24, by="c", reason="policy")
+        account = rows.account()
+        rows.erasure(account=account)
+        rows.archive(file="acme-2026.jsonl", until_number=7, digest="c3" * 32)
+    page = text_of(auditor)
+    assert (
+        "for 24 months what is about resources that are gone; the last archive is acme-2026.jsonl, up to seal 7" in page
+    )
+    assert "c3c3c3c3c3c3c3c3…" in page
+    assert "Erased what told of a person, in 1 account" in page

@@ -33,9 +33,11 @@ from audit.cause import current_tenant
 from audit.keys import uuid7
 from governance.models import Answer, Approval, Campaign, Notice, Review, ReviewDecision
 from provisioning.models import (
+    Archive,
     BodyKey,
     Connection,
     Cursor,
+    Erasure,
     Exchange,
     ExchangeKey,
     FeedEvent,
@@ -251,6 +253,18 @@ def body_key(**values: Any) -> BodyKey:
     return BodyKey.objects.create(**_own({"subject_id": uuid7(), "wrapped": b"key"} | values))
 
 
+def erasure(**values: Any) -> Erasure:
+    given = {"account": values.pop("account", None) or account(), "cause_id": 1, "asked_by": "c", "reason": "r"}
+    with as_setup():
+        return Erasure.objects.create(**_own(given | values))
+
+
+def archive(**values: Any) -> Archive:
+    given = {"cause_id": 1, "kept_since": NOW, "until_number": 1, "file": "f", "digest": "d", "size": 1}
+    with as_setup():
+        return Archive.objects.create(**_own(given | {"asked_by": "c", "reason": "r"} | values))
+
+
 def cursor(**values: Any) -> Cursor:
     given = {"stream": _name("stream"), "state": "following", "position": {"modified": "x"}}
     return Cursor.objects.create(**_of_system(given, values))
@@ -405,7 +419,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "SystemAdministrator": administrator, "Account": account, "Group": group, "Membership": membership,
     "Ownership": ownership, "Hold": hold, "PolicyException": exception, "Permit": permit, "Finding": finding,
     "FieldAuthority": authority, "Connection": connection_of, "SystemToken": token, "Exchange": exchange,
-    "ExchangeKey": exchange_key, "BodyKey": body_key, "Cursor": cursor, "Listening": listening, "FeedEvent": feed_event,
+    "ExchangeKey": exchange_key, "BodyKey": body_key, "Erasure": erasure, "Archive": archive, "Cursor": cursor, "Listening": listening, "FeedEvent": feed_event,
      "Shadow": shadow, "Run": run, "Snapshot": snapshot, "SnapshotProof": proof,
     "Plan": plan, "PlannedChange": change, "Readback": readback, "Received": received, "Replay": replay, "Rebuild": rebuild,
     "Rebuilt": rebuilt, "RebuiltMember": rebuilt_member, "Approval": approval, "Answer": answer,

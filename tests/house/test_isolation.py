@@ -9,8 +9,10 @@ from django.apps import apps
 from django.db import DatabaseError, connection, models, transaction
 
 from audit.fields import TenantForeignKey
-from audit.guards import FACTS, facts_name, frozen_columns, is_history, reference_name, rights_of, tenant_field
-from audit.models import Rights, history_of, tracked
+from audit.grants import APPEND_ONLY, for_eraser, rights_of
+from audit.guards import FACTS, facts_name, frozen_columns, reference_name, tenant_field
+from audit.leaves import sealed_models
+from audit.models import Rights, history_of, is_history, personal_columns, tracked
 from tests.conftest import as_owner
 
 if TYPE_CHECKING:
@@ -208,12 +210,17 @@ def test_the_grants_are_exactly_the_declared_rights():
     every = apps.get_models(include_auto_created=True)
     wanted = {m._meta.db_table: set(rights_of(m).label.split(", ")) for m in every if m._meta.managed}
     wanted["django_migrations"] = {"SELECT"}
+    of_eraser = {m._meta.db_table: for_eraser(m) for m in every if m._meta.managed}
+    whole = {table: {right for right in rights if "(" not in right} for table, rights in of_eraser.items()}
     held: dict[str, set[str]] = {}
     for table, grantee, privilege in rows(
         "SELECT c.relname, coalesce(r.rolname, 'PUBLIC'), g.privilege_type FROM pg_class c"
         " CROSS JOIN aclexplode(c.relacl) g LEFT JOIN pg_roles r ON r.oid = g.grantee"
         " WHERE c.relnamespace = 'public'::regnamespace AND g.grantee <> c.relowner"
     ):
+        if grantee == "rollcall_eraser":
+            assert privilege in whole.get(table, {"SELECT"}), table
+            continue
         assert grantee == "rollcall_app", table
         held.setdefault(table, set()).add(privilege)
     assert held == {table: rights for table, rights in wanted.items() if table in names(TABLES)}
@@ -233,16 +240,31 @@ def test_no_partition_no_sequence_and_no_column_has_a_grant_of_its_own():
         rows(
             "SELECT attrelid::regclass, attname FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid"
             " WHERE a.attacl IS NOT NULL AND c.relnamespace = 'public'::regnamespace"
+            " AND a.attacl::text LIKE '%%rollcall_app%%'"
         )
         == []
     )
+
+
+def test_the_eraser_reads_everything_that_is_sealed_and_takes_out_only_the_ledger_and_its_keys():
+    assert {m for m in sealed_models() if "SELECT" not in for_eraser(m)} == set()
+    every = [m for m in apps.get_models() if m._meta.managed]
+    assert {m.__name__ for m in every if "DELETE" in for_eraser(m)} == {"BodyKey", "Exchange", "ExchangeKey", "Rebuilt"}
+    assert {m.__name__ for m in every if "INSERT" in for_eraser(m)} == {
+        "Archive", "Archived", "Cause", "ErasedValue", "Erasure", "JournalEntry", "JournalSubject",
+    }  # fmt: skip
+    others = {"Account": {"state", "state_since"}}
+    for model in every:
+        columns = {r[8:-1] for r in for_eraser(model) if r.startswith("UPDATE (")}
+        assert columns <= personal_columns(model) | {"salt"} | others.get(model.__name__, set()), model
+        assert "UPDATE" not in for_eraser(model), model
 
 
 def test_what_may_be_deleted_is_untracked_with_a_reason():
     for model in models_of_the_floors():
         if rights_of(model) == Rights.BOUNDED:
             assert "bounded" in model.untracked or "staging" in model.untracked, model
-        if rights_of(model) == Rights.EVIDENCE:
+        if rights_of(model) in APPEND_ONLY:
             assert not tracked(model), model
 
 
@@ -270,7 +292,7 @@ def test_every_tracked_table_has_its_enabled_triggers_and_a_history_with_the_sam
             excluded = set(columns) - set(kept)
             assert excluded <= {"password", "last_login", "secret", "sealed", "digest", "token_hash"}, table
             assert {c: t for c, t in columns.items() if c not in excluded}.items() <= kept.items(), table
-        elif rights_of(model) == Rights.EVIDENCE:
+        elif rights_of(model) in APPEND_ONLY:
             wanted = {"audit_append_only"}
         else:
             wanted = set()

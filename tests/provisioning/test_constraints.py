@@ -44,6 +44,8 @@ BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
         lambda: twice(rows.authority, system=rows.system()),
         lambda: twice(rows.authority, system=None),
     ),
+    "provisioning_erasure_says_why": (lambda: rows.erasure(reason=""),),
+    "provisioning_archive_says_why_and_where": (lambda: rows.archive(reason=""), lambda: rows.archive(file="")),
     "provisioning_connection_one_per_system": (lambda: twice(rows.connection_of, system=rows.system()),),
     "provisioning_connection_connector_is_known": (lambda: rows.connection_of(connector="carrier pigeon"),),
     "provisioning_connection_read_has_url": (lambda: rows.connection_of(base_url=""),),

@@ -80,6 +80,12 @@ class Command(BaseCommand):
         self.stdout.write(f"{name}: {report.seals} seals, {report.rows} rows, {len(report.faults)} faults")
         if trusted is not None:
             self.stdout.write(f"{name}: signatures: checked")
+        if report.erased:
+            self.stdout.write(
+                f"{name}: erased: {report.erased} rows are blank where they told of a person, by a recorded act"
+            )
+        if report.archived:
+            self.stdout.write(f"{name}: archived: {report.archived} rows are in files: verify those too")
         for one in report.unchecked:
             self.stdout.write(f"{name}: NOT CHECKED: {one}")
 
