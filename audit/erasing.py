@@ -176,6 +176,8 @@ def _blank(model: type[models.Model], columns: dict[str, str], keys: Sequence[An
 def _keep_digests(model: type[models.Model], keys: Sequence[Any]) -> list[Any]:
     """Note the digest of what is to be blanked, as its seal has it. Returns the keys of rows that were not erased yet."""
     table, cause = model._meta.db_table, current()
+    if cause.tenant_id is None:
+        raise ValueError("an erasure belongs to a tenant: open its scope first")
     gone = set(
         ErasedValue.objects.filter(table_name=table, row_key__in=[str(key) for key in keys]).values_list(
             "row_key", flat=True

@@ -88,7 +88,7 @@ def test_the_page_asks_as_often_for_three_seals_as_for_one(
     for number in range(1, count + 1):
         sealed(tenant, number)
     text_of(auditor)
-    with django_assert_num_queries(15):
+    with django_assert_num_queries(17):
         text_of(auditor)
 
 
