@@ -27,7 +27,7 @@ from governance.models.approval import Approval, ApprovalState
 from governance.models.campaign import Campaign, CampaignState
 from provisioning import plans
 from provisioning.models.connection import RefusedToken, SystemToken
-from provisioning.models.plan import Plan, PlanKind
+from provisioning.models.plan import Plan, PlanKind, PlanState
 from provisioning.models.rebuild import Rebuild
 from provisioning.models.run import Run
 from provisioning.states import PLAN_LIVE, PLAN_WAITS
@@ -57,7 +57,8 @@ class Wait:
     """One thing that waits for people. `approval` is None for a plan whose question opens within the minute."""
 
     title: str
-    kind: str
+    is_stopped: bool
+    """Whether the brake stopped it, and nobody asked for it."""
     left: timedelta
     approval: UUID | None
     plan: UUID | None
@@ -268,10 +269,13 @@ def _waits(*, at: datetime) -> list[Wait]:
     """Open questions and plans that have none yet, the one with the least time first."""
     yes = Count("answers", filter=Q(answers__is_yes=True))
     asked = Approval.objects.filter(state=ApprovalState.OPEN, until__gt=at).annotate(yes=yes)
+    live = plans.waiting().select_related("system", "account").filter(state__in=PLAN_WAITS, until__gt=at)
+    waiting = {plan.pk: plan for plan in live}
+    stopped = {pk for pk, plan in waiting.items() if plan.state == PlanState.TRIPPED}
     found = [
         Wait(
             title=a.title,
-            kind=str(a.kind),
+            is_stopped=a.plan_id in stopped,
             left=a.until - at,
             approval=a.pk,
             plan=a.plan_id,
@@ -281,18 +285,17 @@ def _waits(*, at: datetime) -> list[Wait]:
         for a in asked
     ]
     known = {wait.plan for wait in found}
-    unasked = plans.waiting().select_related("system", "account").filter(state__in=PLAN_WAITS, until__gt=at)
     found += [
         Wait(
             title=_title(plan),
-            kind=str(plan.kind),
+            is_stopped=plan.pk in stopped,
             left=plan.until - at,
             approval=None,
             plan=plan.pk,
             answered=0,
             needs=0,
         )
-        for plan in unasked
+        for plan in waiting.values()
         if plan.pk not in known and plan.until is not None
     ]
     return sorted(found, key=lambda wait: wait.left)

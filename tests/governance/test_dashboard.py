@@ -212,15 +212,21 @@ def test_what_waits_is_listed_with_the_time_that_is_left(tenant: Tenant, because
     question = Approval.objects.get()
     approvals.answer(approval=question, user=chen, is_yes=True, reason="ok", at=at)
     tripped(system, [a_person(tenant, "p1", at=at)], at=at)
+    Plan.objects.create(
+        tenant=tenant, kind="replay", state="waiting", system=system, asked_by="x", asked_at=at, digest="x",
+        until=at + dt.timedelta(days=7),
+    )  # fmt: skip
     found = dashboard.front(tenant=tenant, at=at)
-    assert [(w.title, w.approval, w.answered, w.needs) for w in found.waits] == [
-        ("May a plan for Okta be carried out?", None, 0, 0),
-        ("May root come back?", question.pk, 1, 2),
+    assert [(w.title, w.approval, w.answered, w.needs, w.is_stopped) for w in found.waits] == [
+        ("May a plan for Okta be carried out?", None, 0, 0, True),
+        ("May root come back?", question.pk, 1, 2, False),
+        # A replay asks; nothing stopped it.
+        ("May a plan for Okta be carried out?", None, 0, 0, False),
     ]
     assert found.waits[0].left == dt.timedelta(hours=4) - dt.timedelta(minutes=1)
-    assert found.waits_count == 2
+    assert found.waits_count == 3
     row = found.systems[0]
-    assert (row.queue, row.queue_age) == (2, dt.timedelta(minutes=1))
+    assert (row.queue, row.queue_age) == (3, dt.timedelta(minutes=1))
 
 
 def test_findings_are_counted_by_age_and_what_is_past_its_date_is_overdue(
