@@ -24,6 +24,7 @@ from audit.cause import current
 from audit.journal import Subject, record
 from audit.keys import uuid7_floor
 from audit.models import Cause, CauseKind
+from audit.outages import is_outage
 from audit.scope import scope
 from audit.transitions import move
 from provisioning import replay
@@ -239,6 +240,8 @@ def _step(tenant: UUID, replay_id: UUID, *, at: datetime) -> bool:
     except InTheWay as error:
         return _pass_over(row, IN_THE_WAY, str(error), at=at)
     except Exception as error:
+        if is_outage(error):
+            raise  # no fault of the exchange: it is the next one still
         log.exception("an exchange failed to be replayed", replay=str(replay_id))
         return _pass_over(row, FAILED, type(error).__name__, at=at)
 
