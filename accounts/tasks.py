@@ -14,6 +14,7 @@ from accounts import expiry
 from accounts.models.tenant import Tenant
 from audit import sealing
 from audit.models import Cause, CauseKind
+from audit.outages import is_outage
 from audit.scope import scope
 from audit.seal_keys import BadKey, SigningKey, read
 from audit.witness import NoWitness
@@ -43,7 +44,9 @@ def sweep_expiry() -> None:
             return
         try:
             _sweep_tenant(tenant, go_on=lambda: time.monotonic() < ends_at)
-        except Exception:
+        except Exception as error:
+            if is_outage(error):
+                raise  # the others would meet the same: the next tick goes on
             log.exception("the expiry sweep failed", tenant=str(tenant))
 
 
@@ -93,7 +96,9 @@ def seal() -> None:
             _seal_tenant(tenant, key=key, go_on=lambda: time.monotonic() < ends_at)
         except NoWitness as error:
             log.error("witness_not_told", because=str(error), tenant=str(tenant))  # noqa: TRY400
-        except Exception:
+        except Exception as error:
+            if is_outage(error):
+                raise
             log.exception("sealing failed", tenant=str(tenant))
 
 

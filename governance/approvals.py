@@ -27,6 +27,7 @@ from accounts.models.user import User
 from accounts.rules import Refused, demand
 from audit.cause import current
 from audit.journal import record
+from audit.outages import is_outage
 from audit.transitions import move
 from governance import notices, rewinds
 from governance.asking import CantAsk, ask_exception, ask_returns, ask_role, open_for_plans, reasoned, to_ask
@@ -151,6 +152,8 @@ def _write(
                 cause_id=current().pk,
             )
     except DatabaseError as error:
+        if is_outage(error):
+            raise
         raise Refused(refusal(error)) from error
     record(
         event=Event.APPROVAL_ANSWERED,

@@ -77,6 +77,8 @@ def database(name: str) -> dict[str, Any]:
         "HOST": given["host"],
         "PORT": given["port"] or "5432",
         "CONN_MAX_AGE": 0,
+        # Of a pooled connection: a server that was restarted has closed it, and no request is to find that out.
+        "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {
             "connect_timeout": _CONNECT_TIMEOUT,
             "application_name": "rollcall",

@@ -121,7 +121,9 @@ TEMPLATES = [
 _ADDRESS = "DATABASE_OWNER_URL" if AS_OWNER else "DATABASE_ERASER_URL" if AS_ERASER else "DATABASE_URL"
 DATABASES = {"default": environment.database(_ADDRESS)}
 if os.environ.get("ROLLCALL_POOL") == "1":
-    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 4, "timeout": 5}
+    # Whoever connects again pauses twice as long each time, for as long as `reconnect_timeout`: kept short, a server that
+    # was away for minutes is found again within seconds of its return.
+    DATABASES["default"]["OPTIONS"]["pool"] = {"min_size": 1, "max_size": 4, "timeout": 5, "reconnect_timeout": 2}
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": REDIS_URL}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "accounts.User"

@@ -13,6 +13,7 @@ from celery import shared_task
 
 from accounts.models.tenant import Tenant
 from audit.models import Cause, CauseKind
+from audit.outages import is_outage
 from audit.scope import scope
 from governance import approvals, notices, sending, settling
 from governance.models.campaign import Campaign
@@ -43,7 +44,9 @@ def each_tenant(name: str, work: Callable[[Tenant], None]) -> None:
     for tenant in tenants:
         try:
             work(tenant)
-        except Exception:
+        except Exception as error:
+            if is_outage(error):
+                raise  # the others would meet the same: the next tick goes on
             log.exception("tenant_failed", task=name, tenant=tenant.slug)
             failed.append(tenant.slug)
     if failed:

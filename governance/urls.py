@@ -35,4 +35,4 @@ urlpatterns = [
 handler404 = "governance.api.errors.not_found"
 # Below /scim they are SCIM errors; elsewhere the pages of the frame.
 handler400 = "provisioning.scim.views.bad_request"
-handler500 = "provisioning.scim.views.server_error"
+handler500 = "governance.api.errors.server_error"

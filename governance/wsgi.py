@@ -6,6 +6,7 @@ import sys
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
+from django.db import DatabaseError
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "governance.settings")
 try:
@@ -31,10 +32,14 @@ def refuse_unsafe_start() -> None:
 
     try:
         refuse_wrong_role()
+        holds_demo = has_demo()
     except WrongRole as error:
         sys.exit(f"Rollcall can't start: {error}")
+    except DatabaseError as error:
+        # gunicorn tries again with another worker; a traceback would end the workers that are left as well.
+        sys.exit(f"Rollcall can't start: the database does not answer ({type(error).__name__})")
     bound_to = [part for part in os.environ.get("ROLLCALL_BOUND_TO", "").split(",") if part]
-    if has_demo() and (not bound_to or not all(_is_loopback(address) for address in bound_to)):
+    if holds_demo and (not bound_to or not all(_is_loopback(address) for address in bound_to)):
         sys.exit(
             "Rollcall can't start: this database holds a demo or sandbox tenant, whose logins are in a file;"
             f" it is served on loopback only, not on {', '.join(bound_to) or 'an unknown address'}."

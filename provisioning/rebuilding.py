@@ -15,6 +15,7 @@ from django.db.models import QuerySet
 from accounts.findings import Wrong, open_or_raise, resolve
 from accounts.memberships import as_array
 from accounts.models.finding import FindingKind, Severity
+from audit import crashpoints
 from audit.journal import record
 from audit.keys import uuid7_floor
 from audit.models import Cause, CauseKind
@@ -34,6 +35,9 @@ from provisioning.states import REBUILD, Event
 from provisioning.steps import Net
 
 Clock = Callable[[], datetime]
+
+FOLDED = crashpoints.point("rebuild.folded", where="a batch of the ledger is folded, with the position, not committed")
+COMPARED = crashpoints.point("rebuild.compared", where="what the comparison showed is written, not committed")
 
 BATCH = 500
 EMPTIED = 20_000
@@ -116,6 +120,7 @@ def _step(*, until: datetime) -> bool:
         return True
     row.position, row.folded = batch[-1].pk, row.folded + _fold(batch, covered=_covered(row))
     row.save(update_fields=["position", "folded"])
+    crashpoints.here(FOLDED)
     return False
 
 
@@ -254,6 +259,7 @@ def compare(*, until: datetime, at: datetime) -> Compared | None:
         f" {shown.differing} differ, {left_out} left out",
         facts={"equal": shown.equal, "differing": shown.differing, "left_out": dict(shown.left_out)},
     )
+    crashpoints.here(COMPARED)
     return shown
 
 

@@ -20,6 +20,7 @@ from accounts.models.system import System
 from audit import crashpoints
 from audit.cause import current
 from audit.journal import Subject, record
+from audit.outages import is_outage
 from audit.redaction import redact_text
 from audit.scope import scope
 from audit.transitions import move
@@ -150,7 +151,8 @@ def advance(*, tenant: UUID, run_id: UUID, clock: Clock, seconds: float = SLICE)
     except (StopAsked, EgressError, connections.SecretUnreadable) as error:
         return _end(work, _outcome(error), clock=clock)
     except Exception as error:
-        _broke(work, error, clock=clock)
+        if not is_outage(error):
+            _broke(work, error, clock=clock)
         raise
 
 

@@ -20,10 +20,12 @@ from accounts import rules
 from accounts.models.system import System
 from accounts.models.user import User
 from accounts.rules import Word
+from audit import crashpoints
 from audit.cause import current
 from audit.journal import Subject, record
 from audit.keys import uuid7_floor
 from audit.models import Cause, CauseKind
+from audit.outages import is_outage
 from audit.scope import scope
 from audit.transitions import move
 from provisioning import replay
@@ -35,6 +37,11 @@ from provisioning.replay import Busy, InTheWay
 from provisioning.states import REPLAY, Event
 
 Clock = Callable[[], datetime]
+
+STEP_WRITTEN = crashpoints.point("replay.step_written", where="one is replayed, with the position, not committed")
+STEP_COMMITTED = crashpoints.point("replay.step_committed", where="one is replayed and committed, the next not begun")
+PASSED_OVER = crashpoints.point("replay.passed_over", where="what can't be replayed is counted, not committed")
+CLOSING = crashpoints.point("replay.closing", where="a replay is closed, not committed")
 
 # The outcomes of which a range is made: what was refused, or repeats another, says nothing that could be replayed.
 REPLAYED = (*ACCEPTED, Outcome.SUPERSEDED, Outcome.PARKED)
@@ -223,6 +230,7 @@ def advance(*, tenant: UUID, replay_id: UUID, clock: Clock, go_on: Callable[[], 
     while True:
         if _step(tenant, replay_id, at=clock()):
             return True
+        crashpoints.here(STEP_COMMITTED)
         if not go_on():
             return False
 
@@ -239,6 +247,8 @@ def _step(tenant: UUID, replay_id: UUID, *, at: datetime) -> bool:
     except InTheWay as error:
         return _pass_over(row, IN_THE_WAY, str(error), at=at)
     except Exception as error:
+        if is_outage(error):
+            raise  # no fault of the exchange: it is the next one still
         log.exception("an exchange failed to be replayed", replay=str(replay_id))
         return _pass_over(row, FAILED, type(error).__name__, at=at)
 
@@ -264,6 +274,7 @@ def step(*, replay_id: UUID, at: datetime) -> bool:
         return _close(row, at=at)
     _made, judged = replay.apply(exchange=replay.original_of(one), reason=row.reason, at=at)
     _count(row, one, str(judged.outcome))
+    crashpoints.here(STEP_WRITTEN)
     return False
 
 
@@ -283,6 +294,7 @@ def _pass_over(row: Replay, word: str, because: str, *, at: datetime) -> bool:
             return found.state != ReplayState.RUNNING or _close(found, at=at)
         _name(found.in_the_way, one, because)
         _count(found, one, word)
+        crashpoints.here(PASSED_OVER)
     return False
 
 
@@ -302,6 +314,7 @@ def _close(row: Replay, *, at: datetime) -> bool:
         sentence=f"{row.asked_by}: {row}: {row.done} replayed: {counted or 'none'}. {row.reason}",
         subjects=_subjects(row), facts=row.counts,
     )  # fmt: skip
+    crashpoints.here(CLOSING)
     return True
 
 

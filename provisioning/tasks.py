@@ -14,6 +14,7 @@ from celery import shared_task
 
 from accounts.models.tenant import Tenant
 from audit.models import Cause, CauseKind
+from audit.outages import is_outage
 from audit.scope import scope
 from provisioning import (
     cursors,
@@ -71,7 +72,9 @@ def _each(what: str, ids: Iterable[UUID], act: Callable[[UUID], None], *, go_on:
             return
         try:
             act(one)
-        except Exception:
+        except Exception as error:
+            if is_outage(error):
+                raise  # the others would meet the same: the next tick goes on
             log.exception("a slice failed", what=what, id=str(one))
 
 

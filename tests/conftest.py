@@ -140,6 +140,13 @@ def take_rules_away(model: type[Model]) -> None:
             cursor.execute(f'ALTER TABLE "{table}" DISABLE TRIGGER "{name}"')
 
 
+def drop_connection() -> None:
+    """The server ends this process's connection, as when it is shut down. Raises what whoever asks something then gets."""
+    with connection.cursor() as cursor:
+        cursor.execute("RESET ROLE")
+        cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
+
+
 @pytest.fixture
 def at() -> dt.datetime:
     """The instant at which tests happen."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from django.core.cache import cache
-from django.db import DatabaseError, connection
+from django.db import Error, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.views.decorators.cache import never_cache
@@ -29,7 +29,7 @@ def _database() -> str:
         refuse_wrong_role()
     except WrongRole as error:
         return str(error)
-    except DatabaseError as error:
+    except Error as error:
         return f"the database does not answer ({type(error).__name__})"
     return ""
 
@@ -38,7 +38,7 @@ def _migrations() -> str:
     try:
         executor = MigrationExecutor(connection)
         missing = executor.migration_plan(executor.loader.graph.leaf_nodes())
-    except DatabaseError as error:
+    except Error as error:
         return f"can't be read ({type(error).__name__})"
     return f"{len(missing)} not applied: run manage.py migrate" if missing else ""
 
@@ -54,7 +54,7 @@ def _redis() -> str:
 def _months() -> str:
     try:
         return partitions.running_out(at=datetime.now(UTC))
-    except DatabaseError as error:
+    except Error as error:
         return f"can't be read ({type(error).__name__})"
 
 
@@ -63,7 +63,7 @@ def _received() -> str:
         with connection.cursor() as cursor:
             cursor.execute("SELECT provisioning_oldest_received()")
             (oldest,) = cursor.fetchone()
-    except DatabaseError as error:
+    except Error as error:
         return f"can't be read ({type(error).__name__})"
     waits = datetime.now(UTC) - oldest if oldest is not None else timedelta(0)
     if waits <= LATE_AFTER:
@@ -76,11 +76,13 @@ def _seals() -> str:
     try:
         with scope():
             return sealing.falling_behind(at=datetime.now(UTC))
-    except DatabaseError as error:
+    except Error as error:
         return f"can't be read ({type(error).__name__})"
 
 
-CHECKS: dict[str, Callable[[], str]] = {"database": _database, "migrations": _migrations, "redis": _redis}
+CHECKS: dict[str, Callable[[], str]] = {"migrations": _migrations, "redis": _redis}
+_ASK_IT = frozenset({"migrations"})
+NOT_ASKED = "not asked: the database comes first"
 
 # Worth a look before it hurts; no reason to take the process out of service.
 WARNINGS: dict[str, Callable[[], str]] = {"months": _months, "received": _received, "seals": _seals}
@@ -93,8 +95,11 @@ def readyz(request: HttpRequest) -> HttpResponse:  # noqa: ARG001 - Django's sig
 
     200, or 503 with a reason for each check that failed. `warnings` are told beside either, and change nothing.
     """
-    found = {name: check() for name, check in CHECKS.items()}
+    found = {"database": _database()}
+    # Each of them would wait for a database that is away as long as the first did, and hold a thread meanwhile.
+    is_there = not found["database"]
+    found |= {name: check() if is_there or name not in _ASK_IT else NOT_ASKED for name, check in CHECKS.items()}
     ready = not any(found.values())
-    warnings = {name: said for name, look in WARNINGS.items() if (said := look())}
+    warnings = {name: said for name, look in WARNINGS.items() if (said := look())} if is_there else {}
     body = {"ready": ready, "checks": {name: reason or "ok" for name, reason in found.items()}, "warnings": warnings}
     return JsonResponse(body | {"at": datetime.now(UTC).isoformat(timespec="seconds")}, status=200 if ready else 503)

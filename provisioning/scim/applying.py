@@ -15,6 +15,7 @@ from django.db import connection
 
 from audit.crashpoints import here, point
 from audit.models import Cause, CauseKind
+from audit.outages import is_outage
 from audit.scope import scope
 from provisioning import received as queue
 from provisioning.changes import Intent, Outcome
@@ -140,8 +141,10 @@ class _Application:
             except TryAgain:
                 if not left:
                     self._fail(unavailable())
-            except Exception as error:  # noqa: BLE001  a fault of ours is written down, and stops no other
-                self._end(error)
+            except Exception as error:
+                if is_outage(error):
+                    raise  # no fault of the change: it is tried again when its claim has run out
+                self._end(error)  # a fault of ours is written down, and stops no other
                 return
             else:
                 return

@@ -16,6 +16,7 @@ from django.db import DatabaseError, DataError, IntegrityError
 from django.utils.functional import SimpleLazyObject
 
 from accounts.models.system import System
+from audit.outages import is_outage
 from provisioning import catalogue_intake, group_intake, intake, parking, shadows, systems
 from provisioning.changes import ACTIVE, AccountChange, CatalogueChange, Coercion, GroupChange, MemberStep, Outcome
 from provisioning.models.shadow import Shadow
@@ -334,8 +335,11 @@ def unavailable() -> ScimError:
 def translated(error: Exception) -> ScimError | None:
     """The SCIM error for what a request can cause, and None for a bug. Never a word of the database's own.
 
-    Raises `TryAgain` where the database gave the transaction up for reasons that pass.
+    Raises `TryAgain` where the database gave the transaction up for reasons that pass, and the error itself where the
+    database is away.
     """
+    if is_outage(error):
+        raise error
     match error:
         case ScimError():
             return error

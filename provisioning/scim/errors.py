@@ -11,6 +11,8 @@ from typing import Any
 from django_scim.constants import SchemaURI
 from django_scim.exceptions import SCIMException
 
+from audit.outages import RETRY_AFTER
+
 MAX_DETAIL = 300
 MAX_NAME = 60
 _UNPRINTABLE = re.compile(r"[^ -~\u00a1-\u1fff\u2026\u3000-\ud7ff]|\u061c")
@@ -184,3 +186,9 @@ def internal() -> ScimError:
 def not_implemented(detail: str) -> ScimError:
     """501: RFC 7644 describes it and this server does not do it."""
     return ScimError(501, None, detail)
+
+
+def out_of_service() -> ScimError:
+    """503: the database is away. Nobody knows what became of the request, and repeating it is safe."""
+    detail = "Out of service for a moment. Send the request again: what has taken effect already is not done twice."
+    return ScimError(503, None, detail, headers={"Retry-After": str(RETRY_AFTER)})

@@ -9,7 +9,8 @@ from provisioning.models.exchange import Exchange
 from provisioning.models.received import Received, ReceivedState
 from provisioning.scim.answers import Answer
 from provisioning.scim.errors import ScimError, internal, not_found
-from provisioning.scim.receiving import Receiver, path_id
+from provisioning.scim.incoming import path_id
+from provisioning.scim.receiving import Receiver
 
 URN = "urn:rollcall:scim:api:messages:1.0:Received"
 _REFUSES = 400

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, ClassVar
-from uuid import UUID
 
 import structlog
 from django.core.exceptions import SuspiciousOperation
@@ -23,6 +22,7 @@ from django_scim import views as frame
 
 from audit.crashpoints import here, point
 from audit.models import Cause, CauseKind
+from audit.outages import is_outage
 from audit.scope import scope
 from provisioning import tokens
 from provisioning.changes import Outcome
@@ -35,11 +35,12 @@ from provisioning.scim.errors import (
     ScimError,
     internal,
     invalid_syntax,
-    invalid_value,
     method_not_allowed,
     not_implemented,
+    out_of_service,
     too_large,
 )
+from provisioning.scim.incoming import asked_for, body_of, parameters, path_id, size_of
 from provisioning.scim.metadata.discovery import MAX_BODY_BYTES
 from provisioning.scim.metadata.schema import ResourceType
 from provisioning.scim.pace import is_first_refusal, requests_over, too_fast
@@ -58,38 +59,19 @@ AFTER_EXCHANGE = point("scim-after-exchange", where="the exchange is written, no
 AFTER_COMMIT = point("scim-after-commit", where="all is committed, the sender has no answer")
 
 
-def body_of(request: HttpRequest) -> bytes:
-    """The body as it came, also where its length is said chunk by chunk (RFC 9112 section 7.1), which Django ignores.
-
-    Raises what reading it raises: `SuspiciousOperation` for one that is too large, `UnreadablePostError`.
-    """
-    environ: dict[str, Any] = getattr(request, "environ", {})
-    if (
-        not environ.get("wsgi.input_terminated")
-        or "CONTENT_LENGTH" in environ
-        or "HTTP_TRANSFER_ENCODING" not in environ
-    ):
-        return request.body
-    try:
-        raw: bytes = environ["wsgi.input"].read(MAX_BODY_BYTES + 1)
-    except Exception as error:  # each server has errors of its own for a chunk that is none
-        raise UnreadablePostError(*error.args) from error
-    return raw
-
-
 def log_failure(error: BaseException, **about: Any) -> None:
     """One line about a bug: which kind of error and where. Its message may repeat what was sent, and is not kept."""
     where = [f"{f.filename.rsplit('/', 1)[-1]}:{f.lineno} {f.name}" for f in traceback.extract_tb(error.__traceback__)]
     log.error("scim request failed", error=type(error).__name__, where=where[-8:], **about)
 
 
-def path_id(text: str | None) -> UUID | None:
-    """The resource id in an address, if it is one as we write them."""
-    try:
-        found = UUID(text or "")
-    except ValueError:
-        return None
-    return found if str(found) == text else None
+def answer_to_failure(error: Exception) -> Answer:
+    """What is answered where nothing else can be: 503 while the database is away, else 500."""
+    if is_outage(error):
+        log.warning("the database is away", error=type(error).__name__)
+        return refusal(out_of_service())
+    log_failure(error)
+    return refusal(internal())
 
 
 class Receiver(frame.SCIMView):
@@ -112,6 +94,7 @@ class Receiver(frame.SCIMView):
     refused: ScimError | None = None
     attempt: Attempt | None = None
     is_again: bool = False
+    outage: Exception | None = None
 
     @method_decorator(csrf_exempt)
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -130,9 +113,10 @@ class Receiver(frame.SCIMView):
             return self._sent(request)
         except ScimError as error:
             return refusal(error).http()
-        except Exception as error:  # noqa: BLE001  the last resort: never HTML, never silence
-            log_failure(error)
-            return refusal(internal()).http()
+        except Exception as error:
+            if self.is_part and is_outage(error):
+                raise  # the rest of the bulk request would meet the same
+            return answer_to_failure(error).http()  # the last resort: never HTML, never silence
 
     def _sent(self, request: HttpRequest) -> HttpResponseBase:
         response = self.answer.http()
@@ -186,15 +170,22 @@ class Receiver(frame.SCIMView):
             found = translated(error)
         except TryAgain:
             self.is_again, found = True, unavailable()
+        except Exception as away:  # noqa: BLE001  which is raised again behind the frame, which would swallow it
+            self.outage, found = away, out_of_service()
         if found is None:
             log_failure(error, exchange=str(self.attempt.id) if self.attempt else None)
             found = internal()
         self.refused, self.answer = found, refusal(found)
         return found
 
+    def _demand_database(self) -> None:
+        """Raise what the frame has swallowed, if the database is away."""
+        if self.outage is not None:
+            raise self.outage
+
     def _dispatched(self, request: HttpRequest, args: Any, kwargs: Any) -> bool:
         """The frame's dispatch; a refusal takes back what the innermost transaction or savepoint did."""
-        self.refused, self.is_again = None, False
+        self.refused, self.is_again, self.outage = None, False, None
         response = super().dispatch(request, *args, **kwargs)
         is_refused = bool(response.status_code >= _REFUSES)
         if is_refused:
@@ -231,7 +222,7 @@ class Receiver(frame.SCIMView):
             self.raw = body_of(request)
             refuse_credentials(request, self.caller, self.raw)
             self.caller.demand(TokenMay.READ)
-            self.query = _parameters(request)
+            self.query = parameters(request)
 
         self._prepared(prepare)
         answer = self.at_once() if self.early is None else None
@@ -241,6 +232,7 @@ class Receiver(frame.SCIMView):
             return
         with scope(tenant=self.caller.token.tenant_id):
             self._dispatched(request, args, kwargs)
+            self._demand_database()
             if self.refused is None:
                 self._record_read(request)
         if self.refused is not None:  # what refused may be the database, which takes no more in that transaction
@@ -252,7 +244,7 @@ class Receiver(frame.SCIMView):
         return None
 
     def _record_read(self, request: HttpRequest) -> None:
-        note = self.refused.record if self.refused else _asked_for(self.query)
+        note = self.refused.record if self.refused else asked_for(self.query)
         tokens.record_read(
             token=self.caller.token, method=request.method or "", path=self.shown_path(), status=self.answer.status,
             note=note,
@@ -276,20 +268,21 @@ class Receiver(frame.SCIMView):
             self._close(request, args, kwargs, attempt, started=started)
         except TryAgain:
             self._park(attempt, unavailable(), started=started)
-        except Exception as error:  # noqa: BLE001  the effect is gone with its exchange: say so in a row of its own
-            log_failure(error, exchange=str(attempt.id))
+        except Exception as error:
+            if is_outage(error):
+                raise  # perhaps it is committed: a row that says it is not could be a lie
+            log_failure(error, exchange=str(attempt.id))  # the effect is gone with its exchange: a row says so
             self._park(attempt, internal(), started=started)
         here(AFTER_COMMIT)
 
     def _prepare_write(self, request: HttpRequest, attempt: Attempt) -> None:
-        length = str(request.META.get("CONTENT_LENGTH") or "")
-        attempt.size = min(int(length), 2**31 - 1) if length.isdecimal() else 0
+        attempt.size = size_of(request)
         self.raw = body_of(request)
         attempt.size = len(self.raw)
         attempt.digest = attempt.digested(self.raw)
         refuse_credentials(request, self.caller, self.raw)
         self.caller.demand(TokenMay.WRITE)
-        self.query = _parameters(request)
+        self.query = parameters(request)
         attempt.key = recording.read_key(request.headers.get("Idempotency-Key"), tenant=attempt.tenant)
         self.read_body(request, attempt)
 
@@ -317,6 +310,7 @@ class Receiver(frame.SCIMView):
             else:
                 here(BEFORE_EFFECT)
                 self._framed(request, args, kwargs)
+                self._demand_database()
                 if self.is_again:
                     raise TryAgain
                 if self.refused is not None:
@@ -359,32 +353,6 @@ class Receiver(frame.SCIMView):
         attempt.refused(error, outcome=Outcome.PARKED)
         with self._scope(attempt):
             recording.insert(attempt, self.answer, milliseconds=_since(started))
-
-
-def _parameters(request: HttpRequest) -> dict[str, list[str]]:
-    """The query, each parameter with its values. Raises invalidValue for what nobody can mean."""
-    try:
-        found = {name: [str(value) for value in values] for name, values in request.GET.lists()}
-    except SuspiciousOperation:
-        raise invalid_value("The address has too many parameters.") from None
-    if any("\x00" in text for name, values in found.items() for text in (name, *values)):
-        raise invalid_value("A parameter has a NUL character.")
-    return found
-
-
-def _asked_for(query: dict[str, list[str]]) -> str:
-    """What a read made use of, in words that are kept: whether, never which."""
-    names = {name.lower() for name in query}
-    used = {
-        "filter": "filter" in names,
-        "paging": "cursor" in names or any(_lies_ahead(query, name) for name in query if name.lower() == "startindex"),
-        "projection": bool(names & {"attributes", "excludedattributes"}),
-    }
-    return ", ".join(word for word, is_used in used.items() if is_used)
-
-
-def _lies_ahead(query: dict[str, list[str]], name: str) -> bool:
-    return any(text.isdecimal() and int(text[:9]) > 1 for text in query[name])
 
 
 def _since(started: float) -> int:

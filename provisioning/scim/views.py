@@ -3,6 +3,7 @@
 What the server says about itself is in `discovery_views`.
 """
 
+import sys
 from collections.abc import Callable, Collection, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, ClassVar
@@ -13,6 +14,7 @@ from django.http.response import HttpResponseBase
 from django.views import defaults
 from django_scim import views as frame
 
+from audit.outages import is_outage
 from provisioning.changes import Outcome
 from provisioning.models.exchange import Exchange
 from provisioning.models.shadow import Shadow
@@ -21,8 +23,9 @@ from provisioning.scim.acknowledging import LaneReceiver
 from provisioning.scim.answers import Answer, refusal
 from provisioning.scim.dialects import strict
 from provisioning.scim.effects import Asked, Done
-from provisioning.scim.errors import ScimError, internal, invalid_filter, invalid_value, not_found
+from provisioning.scim.errors import ScimError, internal, invalid_filter, invalid_value, not_found, out_of_service
 from provisioning.scim.filters.strictly import check_filter
+from provisioning.scim.incoming import path_id
 from provisioning.scim.keeping import kept_patch, kept_resource
 from provisioning.scim.listing import Found, find
 from provisioning.scim.metadata import discovery
@@ -31,7 +34,7 @@ from provisioning.scim.metadata.schema import ResourceType
 from provisioning.scim.parsing.body import load
 from provisioning.scim.parsing.notes import Notes
 from provisioning.scim.projection import Listing, Projection, read_listings, read_projection, read_search
-from provisioning.scim.receiving import Receiver, path_id
+from provisioning.scim.receiving import Receiver
 from provisioning.scim.recording import Attempt
 from provisioning.scim.resources import Around, find_active, find_one, gather, living, location, rendered, version
 from provisioning.scim.streams import Stream
@@ -344,8 +347,10 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
-    """`handler500` of all addresses."""
-    return refusal(internal()).http() if _is_ours(request) else defaults.server_error(request)
+    """What is answered where something broke outside of a view: SCIM below `/scim`, else Django's page."""
+    if not _is_ours(request):
+        return defaults.server_error(request)
+    return refusal(out_of_service() if is_outage(sys.exception()) else internal()).http()
 
 
 def _is_ours(request: HttpRequest) -> bool:

@@ -22,6 +22,7 @@ from tests.flows.drill.asking import Asking
 from tests.flows.drill.installation import Installation, installed
 from tests.flows.drill.listening import Hearing
 from tests.flows.drill.picture import differing, picture, torn
+from tests.flows.drill.reading_again import Rebuilding, Replaying
 from tests.flows.drill.seeded import Counts, drill
 from tests.flows.drill.stories import Expiry, Reading, Settling, Story
 
@@ -47,6 +48,8 @@ STORIES: dict[str, type[Story]] = {
     "readback": Reading,
     "expiry": Expiry,
     "campaign": Settling,
+    "replay": Replaying,
+    "rebuild": Rebuilding,
 }
 REPEATS = frozenset({"same", "duplicate", "rejected"})
 # All that a sender without an answer can find when it sends once more what was committed.

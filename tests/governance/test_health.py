@@ -60,12 +60,23 @@ def test_readyz_names_each_reason_and_no_address(client: Client, db: None, monke
     monkeypatch.setattr(health.MigrationExecutor, "migration_plan", lambda *_: [("accounts", "0009")])
     answer = client.get("/readyz")
     assert answer.status_code == 503
+    # Who waits for a database that is away waits once.
     assert answer.json()["checks"] == {
         "database": "the database does not answer (OperationalError)",
-        "migrations": "1 not applied: run manage.py migrate",
+        "migrations": "not asked: the database comes first",
         "redis": "Redis does not answer (ConnectionError)",
     }
+    assert answer.json()["warnings"] == {}
     assert "10.0.0" not in answer.content.decode()
+
+
+def test_readyz_says_what_is_left_to_migrate(client: Client, db: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(health.MigrationExecutor, "migration_plan", lambda *_: [("accounts", "0009")])
+    answer = client.get("/readyz")
+    assert answer.status_code == 503
+    assert answer.json()["checks"] == {
+        "database": "ok", "migrations": "1 not applied: run manage.py migrate", "redis": "ok",
+    }  # fmt: skip
 
 
 def test_readyz_warns_of_months_that_run_out_and_stays_ready(client: Client, db: None) -> None:

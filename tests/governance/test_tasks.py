@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from django.conf import settings
 from django.core import mail
+from django.db import OperationalError
 
 from accounts.models.account import Account, AccountState
 from accounts.models.finding import FindingKind
@@ -178,3 +179,18 @@ def test_work_of_one_tenant_ends_when_its_time_is_over(tenant: Tenant, monkeypat
 
     tasks._slices("test", tenant, endless)
     assert len(done) == 1
+
+
+def test_a_database_that_is_away_ends_the_tick_before_the_next_tenant(
+    make_tenant: Callable[..., Tenant], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_tenant("acme"), make_tenant("globex")
+    tried = []
+
+    def away(tenant: Tenant) -> None:
+        tried.append(tenant.slug)
+        raise OperationalError("server closed the connection unexpectedly")
+
+    with pytest.raises(OperationalError):
+        tasks.each_tenant("a task", away)
+    assert tried == ["acme"]

@@ -4,6 +4,7 @@ import datetime as dt
 
 import pytest
 from cryptography.fernet import Fernet
+from django.db import OperationalError
 
 from accounts.models import Account, Finding, FindingKind
 from audit import crashpoints
@@ -319,6 +320,21 @@ def test_a_stale_worker_writes_nothing_more(acting, system, directory):
     with acting():
         assert StagedResource.objects.count() == 0
         assert Run.objects.get().lease == stolen[0] == 2
+
+
+def test_an_outage_of_the_database_is_no_error_of_the_run(acting, system, monkeypatch):
+    run = begin(acting, system)
+
+    def away(*_args, **_values):
+        raise OperationalError("server closed the connection unexpectedly")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(snapshot, "_keep", away)
+        with pytest.raises(OperationalError):
+            reconciliation.advance(tenant=run.tenant_id, run_id=run.pk, clock=Clock(AT))
+    with acting():
+        assert "errors" not in Run.objects.get().counts
+    assert reconciliation.advance(tenant=run.tenant_id, run_id=run.pk, clock=Clock(AT + 3 * MINUTE)) is True
 
 
 # -- crashes

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from django.db import OperationalError
 
 from accounts.models import RoleName
 from accounts.rules import Refused
@@ -166,6 +167,24 @@ def test_what_can_not_be_replayed_is_named_and_stops_nothing(tenant, idp, chen, 
     assert [(one["exchange"], one["because"]) for one in row.in_the_way] == [
         (str(gone.pk), "its body is not kept: it was too long, or is gone"), (str(broken.pk), "ZeroDivisionError"),
     ]  # fmt: skip
+
+
+def test_an_outage_of_the_database_is_no_failure_of_the_exchange_which_is_the_next_one_still(
+    tenant, idp, chen, monkeypatch
+):
+    users = three_lost(idp)
+    row = begin(tenant, PARKED, chen)
+
+    def away(**_values: Any) -> Any:
+        raise OperationalError("server closed the connection unexpectedly")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(replay, "apply", away)
+        with pytest.raises(OperationalError):
+            advance(tenant, row)
+    assert (as_it_is(row).state, as_it_is(row).counts, as_it_is(row).position) == ("running", {}, None)
+    assert advance(tenant, row)
+    assert (as_it_is(row).counts, states(idp, users)) == ({"applied": 3}, ["deprovisioned"] * 3)
 
 
 def test_who_waits_for_a_resource_is_due_again_and_counts_nothing(tenant, idp, chen, monkeypatch):

@@ -6,6 +6,7 @@ import inspect
 
 import pytest
 from django.conf import settings
+from django.db import OperationalError
 
 from accounts import lifecycle
 from accounts import tasks as account_tasks
@@ -374,3 +375,32 @@ def test_what_waits_too_long_is_watched_with_the_freshness(tenant, clock):
     tasks.watch_freshness()
     with scope(tenant=tenant.pk):
         assert Finding.objects.filter(kind="not_applied", state="open").count() == 1
+
+
+def away(tried):
+    def act(one):
+        tried.append(one)
+        raise OperationalError("server closed the connection unexpectedly")
+
+    return act
+
+
+def test_a_database_that_is_away_ends_the_tick_before_the_next_tenant(make_tenant):
+    make_tenant("acme"), make_tenant("globex")
+    tried = []
+    with pytest.raises(OperationalError):
+        tasks._each_tenant("a task", away(tried), go_on=lambda: True)
+    assert len(tried) == 1
+
+
+@pytest.mark.parametrize("task", ["sweep_expiry", "seal"])
+def test_a_database_that_is_away_ends_the_sweeps_of_the_floor_below_too(make_tenant, monkeypatch, settings, task):
+    make_tenant("acme"), make_tenant("globex")
+    tried = []
+    settings.ROLLCALL_SEAL_KEY_FILE = "a key"
+    monkeypatch.setattr(account_tasks, "read", lambda _path: None)
+    for name in ("_sweep_tenant", "_seal_tenant"):
+        monkeypatch.setattr(account_tasks, name, lambda tenant, **_: away(tried)(tenant))
+    with pytest.raises(OperationalError):
+        getattr(account_tasks, task)()
+    assert len(tried) == 1

@@ -6,12 +6,14 @@ also turns the supervisors: a child that nobody listens to would stop at a full 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -33,7 +35,7 @@ from local.supervisor import Service, Supervisor
 from tests.local.conftest import family_tree
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 FIRST = "rollcall"  # the database that `local.servers` makes; migrated once, then copied
 READY_WITHIN = 90.0  # seconds, on a machine that does something else as well
@@ -80,10 +82,7 @@ class Running:
 
     def master(self, name: str) -> int | None:
         """The pid of a service's first process; None while it is being started again."""
-        for child in self.supervisor._children:
-            if child.service.name == name and child.process is not None and child.process.poll() is None:
-                return child.process.pid
-        return None
+        return _pid(self.supervisor, name)
 
     def workers(self, name: str) -> list[int]:
         """The pids of the processes that do a service's work."""
@@ -183,16 +182,35 @@ class Installation:
             self._wrappers[database] = DatabaseWrapper({**like.settings_dict, **address, "NAME": database}, "default")
         return self._wrappers[database]
 
+    def end_server(self, name: str, sign: signal.Signals) -> int:
+        """Send a server a signal that ends it; its pid. Its supervisor starts it again: nobody here uses it until then."""
+        pid = _pid(self.servers, name)
+        if pid is None:
+            raise TooLate(f"{name} does not run")
+        self.close()
+        os.kill(pid, sign)
+        return pid
+
+    def has_server(self, name: str, *, besides: int | None = None) -> bool:
+        """Whether a server runs, in another process than `besides`."""
+        return _pid(self.servers, name) not in {None, besides}
+
     def close(self) -> None:
         """Let go of every connection of this process."""
         for wrapper in self._wrappers.values():
             wrapper.close()
 
     @contextmanager
-    def running(self, *names: str, database: str, armed: str = "") -> Iterator[Running]:
-        """Start the product's processes on a database; at the end they are killed, as by a power cut."""
+    def running(
+        self, *names: str, database: str, armed: str = "", besides: Mapping[str, str] = MappingProxyType({})
+    ) -> Iterator[Running]:
+        """Start the product's processes on a database; at the end they are killed, as by a power cut.
+
+        Their environment is the product's, and `besides`.
+        """
         port = self.state.port("web")
         environment = self.environment | _product(self.state, port) | {"DATABASE_URL": self.address_of(database)}
+        environment |= besides
         if armed:
             environment |= {"ROLLCALL_CRASH_AT": armed, "ROLLCALL_CRASH_MARK": str(self.mark)}
         self._starts += 1
@@ -215,6 +233,13 @@ class Installation:
         return [replace(one, stop_signal=signal.SIGKILL) for one in up._services(plan, environment)]
 
 
+def _pid(supervisor: Supervisor, name: str) -> int | None:
+    for child in supervisor._children:
+        if child.service.name == name and child.process is not None and child.process.poll() is None:
+            return child.process.pid
+    return None
+
+
 def _product(state: State, port: int) -> dict[str, str]:
     """The product's part of the environment, with the keys of this process: it makes tokens and reads secrets too."""
     keys = {
@@ -228,14 +253,17 @@ def _product(state: State, port: int) -> dict[str, str]:
 
 
 @contextmanager
-def installed(blocker: Any) -> Iterator[Installation]:
-    """Servers whose data nobody will miss, a migrated database, and a supervisor that never gives up."""
+def installed(blocker: Any, *, durable: bool = False) -> Iterator[Installation]:
+    """Servers whose data nobody will miss, a migrated database, and a supervisor that never gives up.
+
+    `durable`: a commit is on the disk before it is acknowledged, as an installation's is.
+    """
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         # Outside of a drill, a child that ends six times within minutes is a fault that a restart does not mend.
         patch.setattr(supervising, "RESTARTS", 10_000)
         patch.setattr(supervising, "LONGEST_PAUSE", supervising.FIRST_PAUSE)
-        supervisor, given = stack.enter_context(servers.throwaway())
+        supervisor, given = stack.enter_context(servers.throwaway(durable=durable))
         environment = {name: value for name, value in given.items() if name not in _OF_TESTS}
         state = State(Path(environment["ROLLCALL_STATE_DIR"]))
         made = Installation(supervisor, state, environment, blocker)

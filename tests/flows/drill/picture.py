@@ -25,6 +25,8 @@ from provisioning.models import (
     SnapshotProof,
 )
 from provisioning.models.plan import Plan
+from provisioning.models.rebuild import Rebuild, Rebuilt
+from provisioning.models.replay import Replay
 from provisioning.models.snapshot import StagedMember, StagedResource
 
 if TYPE_CHECKING:
@@ -59,6 +61,9 @@ def picture(tenant: UUID) -> dict[str, Any]:
             "cursors": _sorted(Cursor.objects, "stream", "state", "epoch", "position", "gap_because"),
             "heard": _sorted(FeedEvent.objects, "cursor__stream", "key"),
             "received": _sorted(Received.objects, "method", "path", "state", "sealed", "error"),
+            "replays": _sorted(Replay.objects, "kind", "state", "counts", "total", "ended_at"),
+            "rebuilt": _sorted(Rebuilt.objects, "label", "document", "wants_active", "is_ended", "unclear"),
+            "compared": _sorted(Rebuild.objects, "state", "folded", "equal", "differing", "left_out"),
             "journal": journal(),
             "history": {model.__name__: _changes_of(model) for model in models_with_history()},
         }

@@ -13,6 +13,8 @@ import time
 from collections import Counter
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Self
 
 from accounts.models import Account, ReactivationPolicy
@@ -32,7 +34,7 @@ from tests.flows.drill.sender import Sender, raw
 from tests.flows.drill.stories import a_tenant, acting, is_settled, make_campaign, time_passes
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from uuid import UUID
 
     from django.db.models import QuerySet
@@ -117,7 +119,7 @@ class Round:
         policies = {"Okta": ReactivationPolicy.APPROVAL, "Sandbox": ReactivationPolicy.AUTOMATIC}
         idps = {name: connect(tenant, name, policy=policy) for name, policy in policies.items()}
         with acting(tenant):
-            an_exception(idps["Sandbox"].system, at=make.now() - dt.timedelta(hours=1))
+            an_exception(idps["Sandbox"].system, at=make.now() - dt.timedelta(hours=12))
         shared = {name: idp.group(SHARED) for name, idp in idps.items()}
         at = make.now() - dt.timedelta(days=1)
         make_campaign(tenant, lines=LINES, deadline=make.now() + dt.timedelta(seconds=20), at=at)
@@ -131,21 +133,21 @@ class Round:
 
     # -- while it lasts
 
-    def run(self, running: Running, *, database: str, kills: int) -> None:
-        """Kill so many processes, each after some work has been done since the last; then let all come to its end."""
+    def run(self, running: Running, *, database: str, blows: Sequence[Callable[[], None]]) -> None:
+        """Strike each blow after some work has been done since the last; then let all come to its end."""
         began = time.monotonic()
         running.until(lambda: running.answers() and bool(running.workers("worker")), what="the start")
-        losses = {kills * (n + 1) // (LOSSES + 1) for n in range(LOSSES)}
+        losses = {len(blows) * (n + 1) // (LOSSES + 1) for n in range(LOSSES)}
         with ExitStack() as stack:
             clients = [self._client(stack, running, number) for number in range(len(CLIENTS))]
             for client in clients:
                 client.start()
                 stack.callback(client.give_up)
-            for number in range(kills):
+            for number, strike in enumerate(blows):
                 if number in losses:
                     self.place.lose()
                 self._work(running, clients, database=database)
-                self._kill(running, database=database)
+                strike()
             for client in clients:
                 client.ask_stop()
             running.until(lambda: not any(c.is_alive() for c in clients), what="the last answers")
@@ -193,7 +195,7 @@ class Round:
         with acting(self.tenant):
             Connection.objects.filter(due_at__gt=make.now()).update(due_at=make.now())
 
-    def _kill(self, running: Running, *, database: str) -> None:
+    def kill(self, running: Running, *, database: str) -> None:
         service, who = self.rng.choices(list(TARGETS), weights=list(TARGETS.values()))[0]
 
         def killed() -> bool:
@@ -281,12 +283,21 @@ def _ids(rows: QuerySet[Any], name: str = "pk") -> set[UUID]:
 
 
 def drill(installation: Installation, *, seed: int, kills: int) -> tuple[Counts, list[str]]:
-    """One round: what happened, and what books and tables do not agree about."""
+    """One round in which processes are killed: what happened, and what books and tables do not agree about."""
+    with begun(installation, seed=seed) as (one, running, database):
+        one.run(running, database=database, blows=[partial(one.kill, running, database=database)] * kills)
+    with installation.looking(database):
+        return one.counts, one.differences()
+
+
+@contextmanager
+def begun(
+    installation: Installation, *, seed: int, besides: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[tuple[Round, Running, str]]:
+    """A round in a database of its own, and the processes that work on it; their environment has `besides` too."""
     database = installation.copy()
     with ExitStack() as stack:
         with installation.looking(database):
             one = stack.enter_context(Round.prepared(seed))
-        with installation.running("web", "worker", database=database) as running:
-            one.run(running, database=database, kills=kills)
-        with installation.looking(database):
-            return one.counts, one.differences()
+        running = stack.enter_context(installation.running("web", "worker", database=database, besides=besides))
+        yield one, running, database

@@ -21,9 +21,9 @@ from accounts.models import Account
 from audit.scope import scope
 from provisioning.models.shadow import Shadow
 from provisioning.scim import views
+from provisioning.scim.incoming import body_of
 from provisioning.scim.metadata.catalogue import NHI_URN, USER_URN
 from provisioning.scim.metadata.discovery import MAX_BODY_BYTES
-from provisioning.scim.receiving import body_of
 from tests.factories.scim import PATCH_URN, SEARCH_URN, a_group, a_user
 
 if TYPE_CHECKING:
