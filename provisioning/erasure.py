@@ -87,7 +87,8 @@ def in_the_way(*, account: Account) -> list[str]:
     live = [OwnershipState.OFFERED, OwnershipState.ACCEPTED]
     if owned := Ownership.objects.filter(owner=account, state__in=live).count():
         found.append(f"it answers for {owned} accounts: give them other owners first")
-    if Plan.objects.filter(account=account, state__in=sorted(PLAN_LIVE)).exists():
+    of_plans = Q(account=account) | Q(changes__account=account)
+    if Plan.objects.filter(of_plans, state__in=sorted(PLAN_LIVE)).exists():
         found.append("a plan about it waits: have it answered first")
     resources = _resources(account)
     if Received.objects.filter(resource_id__in=resources).exclude(state__in=sorted(RECEIVED.final)).exists():

@@ -24,7 +24,7 @@ class Shadow(TenantOwned):
     counts most; `more_emails` says that the document has others, or may have.
     """
 
-    personal: ClassVar = ("name", "name_key", "external_id", "display_name_key", "email_key", "document")
+    personal: ClassVar = ("name", "name_key", "external_id", "display_name_key", "email_key", "document", "digest")
 
     system = TenantForeignKey(System, related_name="shadows")
     resource_type = models.CharField(max_length=24)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from accounts.models import Account, Finding, Ownership
 from audit import erasing, journal
 from audit.grants import for_eraser
 from audit.journal import Subject
-from audit.leaves import sealed_models
+from audit.leaves import layout_of, sealed_models
 from audit.models import ErasedValue, JournalEntry, JournalSubject, history_of, personal_columns
 from audit.scope import scope
 from tests.audit.test_guards import Event
@@ -135,3 +136,15 @@ def test_ownership_words_are_about_both_who_owns_and_what_is_owned(tenant, becau
     robot = a_service(tenant, "robot", at=AT)
     offered = ownership.offer(account=robot, owner=ada, at=AT)
     assert erasing.about(ada)[Ownership] == erasing.about(robot)[Ownership] == {offered.pk}
+
+
+def test_what_a_seal_hashed_openly_stays_though_it_is_called_personal_today(tenant, because, monkeypatch):
+    entry = journal.record(event=Event.HAPPENED, sentence="Ada left.", facts={"was": "open"})
+    today = layout_of(JournalEntry)
+    facts = [one for one in today.personal if one[0] == "facts"]
+    then = replace(today, open=(*today.open, *facts), personal=tuple(p for p in today.personal if p[0] != "facts"))
+    monkeypatch.setattr(erasing, "_by_layout", lambda _, keys: {then: list(keys)})
+    with as_eraser(), erasing.unlocked():
+        assert erasing.erase(JournalEntry, [entry.pk]) == 1
+    entry.refresh_from_db()
+    assert (entry.sentence, entry.facts, entry.salt) == ("[erased]", {"was": "open"}, None)

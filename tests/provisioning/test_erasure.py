@@ -15,12 +15,13 @@ from accounts.models.hold import HoldKind
 from audit.models import Cause, CauseKind, ErasedValue, JournalEntry, history_of
 from audit.scope import scope
 from provisioning import bodies, erasure
-from provisioning.models import BodyKey, Exchange, Shadow
+from provisioning.models import BodyKey, Exchange, Plan, Shadow
 from provisioning.models.erasure import Erasure
 from tests.conftest import AT, a_cause, as_eraser
 from tests.factories.governance import a_service
 from tests.factories.scim import connect
 from tests.factories.seals import Sealed, new_key, tamper
+from tests.house import rows
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -157,12 +158,12 @@ def test_what_was_sent_and_answered_can_never_be_read_again_and_what_happened_st
         )
     erase(sealed, account)
     with scope(tenant=sealed.tenant.pk):
-        rows = list(Exchange.objects.filter(resource_id=resource).order_by("id"))
-        kept = bodies.shown_all(rows)
-        assert {kept[one.pk].is_gone for one in rows if one.body is not None} == {True}
+        ledger = list(Exchange.objects.filter(resource_id=resource).order_by("id"))
+        kept = bodies.shown_all(ledger)
+        assert {kept[one.pk].is_gone for one in ledger if one.body is not None} == {True}
         assert not BodyKey.objects.filter(subject_id=resource).exists()
-        assert [(one.intent, one.outcome, one.at) for one in rows] == before
-        assert {one.resource_label for one in rows} == {"[erased]"}
+        assert [(one.intent, one.outcome, one.at) for one in ledger] == before
+        assert {one.resource_label for one in ledger} == {"[erased]"}
         # Of a request that was refused before there was a resource, the name is gone with the rest.
         assert not Exchange.objects.filter(resource_label=NAME).exists()
 
@@ -223,6 +224,15 @@ def test_who_is_looked_into_or_answers_for_others_is_not_erased(sealed):
         ownership.offer(account=robot, owner=grace, at=AT)
         assert erasure.in_the_way(account=account) == ["security holds it: what is being looked into stays"]
         assert "it answers for 1 accounts: give them other owners first" in erasure.in_the_way(account=grace)
+
+
+def test_who_is_in_a_plan_that_is_not_over_is_not_erased(sealed):
+    account = account_of(sealed)
+    with scope(tenant=sealed.tenant.pk, cause=a_cause()):
+        plan = rows.plan(system=sealed.idp.system, kind="reading", account=None, epoch=None)
+        rows.change(plan=plan, account=account, act="deprovision")
+        Plan.objects.filter(pk=plan.pk).update(state="cleared", digest="d")
+        assert erasure.in_the_way(account=account) == ["a plan about it waits: have it answered first"]
 
 
 # ── the role ────────────────────────────────────────────────────────────────────────────────────────────────────
