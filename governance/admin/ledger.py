@@ -1,12 +1,13 @@
 """The ledger: every request that could change something, with its answer and what became of it."""
 
 import json
+from http import HTTPStatus
 from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
-from django.http import HttpResponse
-from django.shortcuts import get_object_or_404, render
+from django.http import Http404, HttpResponse
+from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
@@ -19,7 +20,7 @@ from governance.admin.received import ahead
 from governance.admin.replays import asked_range, instant
 from governance.admin.transcripts import fixture
 from governance.pages import PageRequest, asked_id, chosen, page, window
-from provisioning import bodies, replay, replaying
+from provisioning import archives, bodies, replay, replaying
 from provisioning.changes import Intent
 from provisioning.models.exchange import BODIES, Exchange, OutcomeWord
 from provisioning.models.plan import Plan
@@ -121,10 +122,20 @@ def _pretty(value: Any) -> str:
     return "" if value is None else json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True)
 
 
+def _gone(request: PageRequest, pk: UUID) -> HttpResponse:
+    """Of one that left for an archive, which file has it. Raises `Http404` for one that never was."""
+    archive = archives.holding(pk)
+    if archive is None:
+        raise Http404
+    return render(request, "pages/exchange_archived.html", {"archive": archive, "id": pk}, status=HTTPStatus.GONE)
+
+
 @page(Word.ROLL_READ)
 def exchange(request: PageRequest, pk: UUID) -> HttpResponse:
     """One exchange whole: sent, read as, answered, done, what it changed, and what came after on the same resource."""
-    found = get_object_or_404(Exchange.objects.select_related("system"), pk=pk)
+    found = Exchange.objects.select_related("system").filter(pk=pk).first()
+    if found is None:
+        return _gone(request, pk)
     shadow = (
         Shadow.objects.filter(pk=found.resource_id).select_related("account").first() if found.resource_id else None
     )

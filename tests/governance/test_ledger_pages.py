@@ -5,16 +5,20 @@ from __future__ import annotations
 import re
 from html import unescape
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 import pytest
 
 from accounts.models import RoleName
+from audit import archiving
+from audit.keys import uuid7
 from audit.scope import scope
 from governance.admin.coercions import coerced, noted, tolerated
 from provisioning.models.exchange import Exchange, OutcomeWord
-from tests.conftest import a_cause
+from tests.conftest import a_cause, as_eraser
 from tests.factories.scim import PATCH_URN, Idp, connect
 from tests.governance.shell import a_user, enter
+from tests.house import rows
 
 if TYPE_CHECKING:
     from django.http import HttpResponse
@@ -170,3 +174,24 @@ def test_no_body_of_a_request_is_loaded_for_the_list(security: Client, tenant: T
             intent="update", outcome="applied", request_digest="0" * 64, status=200, request={"secret-of-a-body": 1},
         )  # fmt: skip
     assert "secret-of-a-body" not in security.get(PAGE).content.decode()
+
+
+def test_an_exchange_that_left_for_an_archive_says_which_file_has_it(
+    security: Client, tenant: Tenant, idp: Idp
+) -> None:
+    idp.user("ada")
+    there, gone = idp.last(), [uuid7(), uuid7()]
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        archive = rows.archive(file="acme-2026.jsonl", digest="c3" * 32)
+        with as_eraser():
+            archiving.note(Exchange, gone, number=1, archive_id=archive.pk)
+    for pk in gone:
+        answer = security.get(f"/t/acme/admin/ledger/{pk}/")
+        assert answer.status_code == 410
+        assert "acme-2026.jsonl" in text_of(answer)
+        assert "c3" * 32 in text_of(answer)
+    assert security.get(f"/t/acme/admin/ledger/{there.pk}/").status_code == 200
+    # One that begins in the middle of another's key, and one that never was.
+    shifted = b"".join(key.bytes for key in sorted(gone))[5:21]
+    for never in (UUID(bytes=shifted), uuid7()):
+        assert security.get(f"/t/acme/admin/ledger/{never}/").status_code == 404
