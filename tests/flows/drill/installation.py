@@ -125,6 +125,7 @@ class Installation:
     state: State
     environment: dict[str, str]
     blocker: Any
+    is_durable: bool = False
     _copies: int = 0
     _starts: int = 0
     _wrappers: dict[str, DatabaseWrapper] = field(default_factory=dict)
@@ -152,6 +153,8 @@ class Installation:
                 [of],
             )
             owner.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(made), sql.Identifier(of)))
+            if self.is_durable:
+                owner.execute(sql.SQL("ALTER DATABASE {} SET synchronous_commit = on").format(sql.Identifier(made)))
         return made
 
     def migrate(self) -> None:
@@ -256,17 +259,17 @@ def _product(state: State, port: int) -> dict[str, str]:
 def installed(blocker: Any, *, durable: bool = False) -> Iterator[Installation]:
     """Servers whose data nobody will miss, a migrated database, and a supervisor that never gives up.
 
-    `durable`: a commit is on the disk before it is acknowledged, as an installation's is.
+    `durable`: what is committed outlives the database server, as with any installation's. (Not the machine.)
     """
     with ExitStack() as stack:
         patch = stack.enter_context(pytest.MonkeyPatch.context())
         # Outside of a drill, a child that ends six times within minutes is a fault that a restart does not mend.
         patch.setattr(supervising, "RESTARTS", 10_000)
         patch.setattr(supervising, "LONGEST_PAUSE", supervising.FIRST_PAUSE)
-        supervisor, given = stack.enter_context(servers.throwaway(durable=durable))
+        supervisor, given = stack.enter_context(servers.throwaway())
         environment = {name: value for name, value in given.items() if name not in _OF_TESTS}
         state = State(Path(environment["ROLLCALL_STATE_DIR"]))
-        made = Installation(supervisor, state, environment, blocker)
+        made = Installation(supervisor, state, environment, blocker, durable)
         stack.callback(made.close)
         made.migrate()
         yield made
