@@ -1,26 +1,15 @@
 -- Events that were thought lost and have come since. Parameters: system, horizon (plans before it are left as they are).
 
--- name: late_endings
--- Repairs of lost events whose event has come since, and with it their findings: accounts that were ended.
-SELECT DISTINCT ON (p.id) p.id AS change, p.account_id AS account, substring(c.subject FROM '^exchange ([0-9a-f-]{36})$') AS exchange
+-- name: lost_repairs
+-- What was repaired for lost events, with the resource about which the event would be, and the cause of its plan.
+SELECT p.id AS change, p.act, p.account_id AS account, p.group_id AS grp, p.member_ref AS member,
+       s.id AS about, b.cause_id AS planned_by
   FROM provisioning_plannedchange p
   JOIN provisioning_plan l ON l.id = p.plan_id AND l.kind = 'reading' AND l.system_id = %(system)s AND l.asked_at > %(horizon)s
   JOIN provisioning_historicalplannedchange b ON b.id = p.id AND b.history_type = '+'
-  JOIN provisioning_shadow s ON s.system_id = l.system_id AND s.account_id = p.account_id
-  JOIN provisioning_historicalshadow h
-    ON h.id = s.id AND h.cause_id > b.cause_id AND (NOT h.wants_active OR h.ended_at IS NOT NULL)
-  JOIN audit_cause c ON c.id = h.cause_id AND c.kind = 'exchange'
- WHERE p.attribution = 'lost_event' AND p.act = 'deprovision'
- ORDER BY p.id, h.history_id
-
--- name: lost_leavings
--- Members who were taken out for lost events, with the resource of their group.
-SELECT p.id AS change, p.group_id AS grp, p.member_ref AS member, g.id AS about, b.cause_id AS planned_by
-  FROM provisioning_plannedchange p
-  JOIN provisioning_plan l ON l.id = p.plan_id AND l.kind = 'reading' AND l.system_id = %(system)s AND l.asked_at > %(horizon)s
-  JOIN provisioning_historicalplannedchange b ON b.id = p.id AND b.history_type = '+'
-  JOIN provisioning_shadow g ON g.system_id = l.system_id AND g.group_id = p.group_id AND g.ended_at IS NULL
- WHERE p.attribution = 'lost_event' AND p.act = 'remove_member'
+  JOIN provisioning_shadow s ON s.system_id = l.system_id
+   AND CASE WHEN p.act = 'remove_member' THEN s.group_id = p.group_id ELSE s.account_id = p.account_id END
+ WHERE p.attribution = 'lost_event' AND p.act IN ('deprovision', 'remove_member')
 
 -- name: late_comings
 -- Findings of lost events about what is there or here alone, and the exchange that has made or ended it since.

@@ -26,7 +26,7 @@ OUT_OF_TURN = timedelta(hours=1)
 _FAILED = frozenset({Outcome.REJECTED, Outcome.PARKED})
 _ACCEPTED = frozenset({Outcome.APPLIED, Outcome.SAME, Outcome.HELD})
 # What was taken and did nothing.
-_IDLE = frozenset({Outcome.SAME, Outcome.HELD})
+_IDLE = frozenset({Outcome.SAME, Outcome.DUPLICATE, Outcome.HELD})
 _STUCK = frozenset({*_FAILED, Outcome.HELD, Outcome.SUPERSEDED})
 _LEAVES = frozenset({Intent.MEMBER_REMOVE, Intent.MEMBER_REPLACE})
 _JOINS = frozenset({Intent.MEMBER_ADD, Intent.MEMBER_REPLACE})
@@ -68,7 +68,7 @@ class Texts:
         text = self.by_id.get(key)
         if text is None:
             return None
-        return any(re.search(rf'["\':.\[]{re.escape(one.lower())}["\'\]. ]', text) is not None for one in said)
+        return any(re.search(rf"""["':.\[]{re.escape(one.lower())}["'\\\]. \[]""", text) is not None for one in said)
 
 
 @dataclass(frozen=True)
