@@ -104,7 +104,9 @@ class Books:
         if status < 400:
             self.held[key] = event.value
             if event.aspect == "exists":
-                # One that is made again begins anew.
+                # One that is made again begins anew; what is made is asked to be on.
+                asked = [one for one in self.happened if (one.remote, one.aspect) == (event.remote, "active")][:1]
+                self.arrived += [Arrival(one, is_idle=False, status=status) for one in asked if event.value]
                 self.held |= {(event.remote, "active"): event.value, (event.remote, "inside"): False}
 
     def blamed(self, remote: str, aspect: str) -> set[str]:
