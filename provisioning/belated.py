@@ -48,7 +48,7 @@ def _come(repairs: list[dict[str, Any]]) -> list[tuple[Mapping[str, Any], UUID]]
     words = attribution.words_about({row["about"] for row in repairs})
     since = [(row, [word for word in words.get(row["about"], ()) if _may_ask(row, word)]) for row in repairs]
     texts = attribution.texts_of({word.id: word for _row, said in since for word in said}.values())
-    found = []
+    found: list[tuple[Mapping[str, Any], UUID]] = []
     for row, said in since:
         asks = (word for word in reversed(said) if word.method == "DELETE" or texts.name(word.id, _what(row)))
         if word := next(asks, None):
