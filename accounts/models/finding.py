@@ -63,6 +63,7 @@ class FindingState(models.TextChoices):
 class Attribution(models.TextChoices):
     """Why no event of a system told of a difference that a reading found. What decides is in `provisioning.attribution`."""
 
+    NONE = "", _("not looked into")
     LOST_EVENT = "lost_event", _("never said")
     LATE_EVENT = "late_event", _("said late, or out of turn")
     REFUSED = "refused", _("said, and refused here")
@@ -129,7 +130,7 @@ class Finding(TenantOwned):
                 name="accounts_finding_end_has_its_time",
             ),
             models.CheckConstraint(
-                condition=Q(attribution__in=["", *Attribution.values]), name="accounts_finding_attribution_is_known"
+                condition=Q(attribution__in=Attribution.values), name="accounts_finding_attribution_is_known"
             ),
             models.CheckConstraint(
                 condition=~Q(attribution="") | Q(attributed_by={}), name="accounts_finding_evidence_has_its_attribution"

@@ -18,7 +18,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='historicalplannedchange',
             name='attribution',
-            field=models.CharField(blank=True, choices=[('lost_event', 'never said'), ('late_event', 'said late, or out of turn'), ('refused', 'said, and refused here'), ('parked', 'said, and not applied yet'), ('held', 'said, and waits for people or a rule'), ('local_change', 'changed here since'), ('other_source', 'another system said otherwise'), ('mapping_change', 'a rule was changed since'), ('source_fault', 'its system contradicts itself'), ('unknown', 'the evidence does not decide')], db_default='', default='', max_length=16),
+            field=models.CharField(blank=True, choices=[('', 'not looked into'), ('lost_event', 'never said'), ('late_event', 'said late, or out of turn'), ('refused', 'said, and refused here'), ('parked', 'said, and not applied yet'), ('held', 'said, and waits for people or a rule'), ('local_change', 'changed here since'), ('other_source', 'another system said otherwise'), ('mapping_change', 'a rule was changed since'), ('source_fault', 'its system contradicts itself'), ('unknown', 'the evidence does not decide')], db_default='', default='', max_length=16),
         ),
         migrations.AddField(
             model_name='plannedchange',
@@ -28,7 +28,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='plannedchange',
             name='attribution',
-            field=models.CharField(blank=True, choices=[('lost_event', 'never said'), ('late_event', 'said late, or out of turn'), ('refused', 'said, and refused here'), ('parked', 'said, and not applied yet'), ('held', 'said, and waits for people or a rule'), ('local_change', 'changed here since'), ('other_source', 'another system said otherwise'), ('mapping_change', 'a rule was changed since'), ('source_fault', 'its system contradicts itself'), ('unknown', 'the evidence does not decide')], db_default='', default='', max_length=16),
+            field=models.CharField(blank=True, choices=[('', 'not looked into'), ('lost_event', 'never said'), ('late_event', 'said late, or out of turn'), ('refused', 'said, and refused here'), ('parked', 'said, and not applied yet'), ('held', 'said, and waits for people or a rule'), ('local_change', 'changed here since'), ('other_source', 'another system said otherwise'), ('mapping_change', 'a rule was changed since'), ('source_fault', 'its system contradicts itself'), ('unknown', 'the evidence does not decide')], db_default='', default='', max_length=16),
         ),
         migrations.AddConstraint(
             model_name='plannedchange',

@@ -162,7 +162,7 @@ class PlannedChange(TenantOwned):
                 name="provisioning_change_result_is_known",
             ),
             models.CheckConstraint(
-                condition=Q(attribution__in=["", *Attribution.values]), name="provisioning_change_attribution_is_known"
+                condition=Q(attribution__in=Attribution.values), name="provisioning_change_attribution_is_known"
             ),
             models.CheckConstraint(
                 condition=~Q(attribution="") | Q(attributed_by={}),
