@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from django.db import connection as database
 from django.db import transaction
 
 from accounts.models.account import Account
@@ -54,6 +55,7 @@ CONTROLS: Mapping[FindingKind, tuple[str, ...]] = {
 SETTLED_BY_PEOPLE = frozenset({FindingKind.MEMBERS_UNRESOLVED})
 # A finding seen again within this time writes nothing: sightings are in the runs, not in its history.
 SEEN_AGAIN_AFTER = timedelta(hours=1)
+_SEEN = ("last_seen_at", "severity", "stage", "title", "evidence", "due_at", "attribution", "attributed_by")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +77,8 @@ class Wrong:
     due_at: datetime | None = None
     stage: str = ""
     each: bool = False
+    attribution: str = ""
+    attributed_by: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -103,6 +107,8 @@ def _fresh(wrong: Wrong, *, tenant: UUID, at: datetime) -> Finding:
         evidence=dict(wrong.evidence),
         controls=list(CONTROLS[wrong.kind]),
         stage=wrong.stage,
+        attribution=wrong.attribution,
+        attributed_by=dict(wrong.attributed_by),
         first_seen_at=at,
         last_seen_at=at,
         due_at=wrong.due_at,
@@ -112,7 +118,8 @@ def _fresh(wrong: Wrong, *, tenant: UUID, at: datetime) -> Finding:
 def _see_again(finding: Finding, wrong: Wrong, *, at: datetime) -> tuple[bool, bool]:
     """Whether the row changes, and whether the finding got worse."""
     worse = wrong.severity > finding.severity or (wrong.stage != finding.stage and bool(wrong.stage))
-    changed = worse or wrong.each or at - finding.last_seen_at >= SEEN_AGAIN_AFTER
+    explained = bool(wrong.attribution) and wrong.attribution != finding.attribution
+    changed = worse or explained or wrong.each or at - finding.last_seen_at >= SEEN_AGAIN_AFTER
     if changed:
         finding.last_seen_at = at
         finding.severity = max(finding.severity, wrong.severity)
@@ -120,6 +127,8 @@ def _see_again(finding: Finding, wrong: Wrong, *, at: datetime) -> tuple[bool, b
         finding.title = wrong.title[:400]
         finding.evidence = dict(wrong.evidence)
         finding.due_at = wrong.due_at if wrong.due_at is not None else finding.due_at
+        if wrong.attribution:
+            finding.attribution, finding.attributed_by = wrong.attribution, dict(wrong.attributed_by)
     return changed, worse
 
 
@@ -142,9 +151,7 @@ def open_or_raise(wrongs: Iterable[Wrong], *, at: datetime) -> Opened:
             if changed:
                 seen.append(finding)
         if seen:
-            Finding.objects.bulk_update(
-                seen, ["last_seen_at", "severity", "stage", "title", "evidence", "due_at"], batch_size=500
-            )
+            Finding.objects.bulk_update(seen, _SEEN, batch_size=500)
         fresh = [_fresh(w, tenant=tenant, at=at) for key, w in by_key.items() if key not in known]
         # Somebody else may open the same one now: theirs stands.
         Finding.objects.bulk_create(fresh, batch_size=500, ignore_conflicts=True)
@@ -170,6 +177,24 @@ def resolve_others(
         .exclude(dedupe_key__in=list(still_wrong))
         .update(state=FindingState.RESOLVED, resolved_at=at, resolution=because)
     )
+
+
+def attribute_anew(keys: Mapping[str, UUID], *, was: str, word: str, seen_since: datetime) -> int:
+    """Attribute findings, by the exchange of each, to something else than was thought; also those that are closed.
+
+    Returns how many.
+    """
+    if not keys:
+        return 0
+    with database.cursor() as cursor:
+        cursor.execute(
+            "UPDATE accounts_finding f SET attribution = %s,"
+            " attributed_by = jsonb_build_object('kind', 'exchange', 'id', w.exchange::text)"
+            " FROM unnest(%s::text[], %s::uuid[]) AS w (key, exchange)"
+            " WHERE f.dedupe_key = w.key AND f.attribution = %s AND f.last_seen_at >= %s",
+            [word, list(keys), list(keys.values()), was, seen_since],
+        )
+        return int(cursor.rowcount)
 
 
 def _handle(finding: Finding, to: FindingState, *, reason: str, at: datetime) -> Finding:

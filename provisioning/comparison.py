@@ -8,13 +8,11 @@ the same would reduce; what it shows as more than we hold is never taken from it
 reports, and only from a complete reading.
 """
 
-import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
-from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -25,7 +23,7 @@ from accounts.models.account import AccountState
 from accounts.models.finding import Finding
 from accounts.models.group import Membership, Origin
 from accounts.states import FINDING_LIVE
-from provisioning import authority, differences
+from provisioning import attribution, authority, belated, differences
 from provisioning.differences import DUE, KINDS, Counted, Row
 from provisioning.models.plan import ChangeAct, Plan, PlannedChange
 from provisioning.models.snapshot import Snapshot, SnapshotState, StagedMember, StagedResource
@@ -34,18 +32,7 @@ from provisioning.plans import Wanted
 _TYPES = ("User", "Group")
 _CHUNK = 1_000
 
-_SECTION = re.compile(r"^-- name: (\w+)( over matched)?$", re.MULTILINE)
-
-
-def _statements() -> dict[str, str]:
-    """The statements of `comparison.sql` by name; those "over matched" begin with that table expression."""
-    parts = _SECTION.split(Path(__file__).with_suffix(".sql").read_text())[1:]
-    named = {name: (over, text) for name, over, text in zip(parts[::3], parts[1::3], parts[2::3], strict=True)}
-    matched = named["matched"][1]
-    return {name: matched + text if over else text for name, (over, text) in named.items()}
-
-
-_SQL = _statements()
+_SQL = attribution.statements(__file__)
 
 
 Word = Callable[[Snapshot, Row], Counted | None]
@@ -64,9 +51,10 @@ _WHOLE: Mapping[str, Word] = {
 
 @dataclass
 class Compared:
-    """What one comparison found, as counts for the run's page."""
+    """What one comparison found, as counts for the run's page; and how many of it are attributed to what."""
 
     counts: dict[str, int] = field(default_factory=dict)
+    missed: dict[str, int] = field(default_factory=dict)
 
 
 def compare(*, snapshot: Snapshot, at: datetime) -> Compared:
@@ -80,10 +68,11 @@ def compare(*, snapshot: Snapshot, at: datetime) -> Compared:
     keys: list[str] = []
     with _set_against_set():
         for name, word in {**_ALWAYS, **(_WHOLE if complete else {})}.items():
-            told = (one for row in _rows(name, snapshot) if (one := word(snapshot, row)) is not None)
+            told = ((one, row) for row in _rows(name, snapshot) if (one := word(snapshot, row)) is not None)
             while chunk := list(islice(told, _CHUNK)):
-                keys += _open(found, chunk, at=at)
+                keys += _open(found, _explained(snapshot, name, chunk), at=at)
     if complete:
+        belated.catch_up(snapshot=snapshot, at=at)
         why = unread(snapshot)
         _judge_memberships(found, snapshot, why, at=at)
         found.counts["resolved"] = resolve_others(
@@ -94,6 +83,16 @@ def compare(*, snapshot: Snapshot, at: datetime) -> Compared:
             at=at,
         )
     return found
+
+
+def _explained(snapshot: Snapshot, name: str, chunk: Sequence[tuple[Counted, Row]]) -> list[Counted]:
+    """The differences of one statement, each with why no event told of it."""
+    why = attribution.explain(snapshot=snapshot, name=name, found=[(wrong.key, row) for (_, wrong), row in chunk])
+    return [
+        (word, replace(wrong, attribution=why[wrong.key].attribution, attributed_by=why[wrong.key].by))
+        if wrong.key in why else (word, wrong)
+        for (word, wrong), _row in chunk
+    ]  # fmt: skip
 
 
 def unread(snapshot: Snapshot) -> str:
@@ -121,21 +120,33 @@ def wanted(*, snapshot: Snapshot) -> list[Wanted]:
     if snapshot.state != SnapshotState.COMPLETE:
         return []
     ending_groups = authority.status_groups(system=snapshot.system)
-    ends: dict[UUID, Wanted] = {}
-    leaves: list[Wanted] = []
+    # Each by the finding that says why it is wanted.
+    ends: dict[UUID, tuple[str, Wanted]] = {}
+    leaves: list[tuple[str, Wanted]] = []
     with _set_against_set():
         for row in _rows("status", snapshot):
             # Also by an attribute from which the status is derived there, and not where its word is only noted.
             if row["means_active"] is False:
-                ends[row["account_id"]] = _end(row["account_id"], row["user_name"], privileged=row["is_privileged"])
+                key = differences.status_key(snapshot.system_id, row["account_id"])
+                end = _end(row["account_id"], row["user_name"], privileged=row["is_privileged"])
+                ends[row["account_id"]] = (key, end)
         for row in _rows("removed", snapshot):
-            leaves.append(_leave(row))
+            key = differences.member_key(snapshot.system_id, row["group_id"], row["origin_ref"])
+            leaves.append((key, _leave(row)))
             # Membership of that group is what the status is derived from.
             if row["display_name_key"] in ending_groups and row["account_state"] == AccountState.ACTIVE:
-                ends.setdefault(
-                    row["account_id"], _end(row["account_id"], row["member"], privileged=row["is_privileged"])
-                )
-    return [*ends.values(), *leaves]
+                end = _end(row["account_id"], row["member"], privileged=row["is_privileged"])
+                ends.setdefault(row["account_id"], (key, end))
+    return _attributed([*ends.values(), *leaves])
+
+
+def _attributed(wanted: Sequence[tuple[str, Wanted]]) -> list[Wanted]:
+    """What is wanted is attributed as its finding is: they are of the same reading."""
+    found = Finding.objects.filter(dedupe_key__in={key for key, _one in wanted}, state__in=FINDING_LIVE)
+    why = {key: rest for key, *rest in found.values_list("dedupe_key", "attribution", "attributed_by")}
+    return [
+        replace(one, attribution=why[key][0], attributed_by=why[key][1]) if key in why else one for key, one in wanted
+    ]
 
 
 def _end(account: UUID, name: str, *, privileged: bool) -> Wanted:
@@ -144,7 +155,7 @@ def _end(account: UUID, name: str, *, privileged: bool) -> Wanted:
     )
 
 
-def _leave(row: Mapping[str, Any]) -> Wanted:
+def _leave(row: Row) -> Wanted:
     return Wanted(
         act=ChangeAct.REMOVE_MEMBER,
         label=f"{row['member']} from {row['display_name']}",
@@ -172,6 +183,8 @@ def _open(found: Compared, chunk: Iterable[Counted], *, at: datetime) -> list[st
     for word, wrong in chunk:
         if wrong.key not in wrongs:
             found.counts[word] = found.counts.get(word, 0) + 1
+            if wrong.attribution:
+                found.missed[wrong.attribution] = found.missed.get(wrong.attribution, 0) + 1
         wrongs[wrong.key] = wrong
     known = set(
         Finding.objects.filter(dedupe_key__in=wrongs, state__in=FINDING_LIVE).values_list("dedupe_key", flat=True)

@@ -22,7 +22,7 @@ WITH matched AS (
 -- name: status over matched
 -- One side off, the other not. Off there is what shows itself inactive, or is by the rules for that system (`means`).
 -- Pending counts only where the last word to us was inactive.
-SELECT m.account_id, m.remote_id, a.user_name, a.state, a.is_privileged, m.means_active, m.seen->>'because' AS because,
+SELECT m.id AS shadow_id, m.account_id, m.remote_id, a.user_name, a.state, a.is_privileged, m.active, m.means_active, m.seen->>'because' AS because,
        (m.active IS FALSE OR m.means_active IS FALSE) AS is_off_there,
        EXISTS (SELECT FROM provisioning_plan p WHERE p.account_id = a.id AND p.kind = 'reactivation'
                AND p.state IN ('waiting', 'approved', 'executing')) AS is_asked_back
@@ -34,7 +34,7 @@ SELECT m.account_id, m.remote_id, a.user_name, a.state, a.is_privileged, m.means
 
 -- name: fields over matched
 -- Names that differ, of what has not ended.
-SELECT m.resource_type, m.account_id, m.group_id, m.id AS shadow_id, m.remote_id, m.name, m.there,
+SELECT m.resource_type, m.account_id, m.group_id, m.id AS shadow_id, m.remote_id, m.name, m.there, m.there_key,
        m.name_key <> m.there_key AS is_renamed,
        coalesce(s.document->>'displayName', '') AS displayed, m.seen->>'displayName' AS displayed_there,
        coalesce(m.seen->>'displayNameKey', '') NOT IN ('', m.display_name_key) AS is_displayed_otherwise
@@ -69,7 +69,7 @@ SELECT r.resource_type, r.remote_id, r.name, r.active, a.id AS account_id, a.use
 
 -- name: missing
 -- Living here, and not staged; of the types that can be read there.
-SELECT s.resource_type, s.account_id, s.group_id, s.name, a.state, a.is_privileged
+SELECT s.id AS shadow_id, s.resource_type, s.account_id, s.group_id, s.name, a.state, a.is_privileged
   FROM provisioning_shadow s LEFT JOIN accounts_account a ON a.id = s.account_id
  WHERE s.system_id = %(system)s AND s.ended_at IS NULL AND s.changed_at <= %(since)s
    AND s.resource_type = ANY(%(types)s)
@@ -83,7 +83,7 @@ SELECT s.resource_type, s.account_id, s.group_id, s.name, a.state, a.is_privileg
 -- name: removed over matched
 -- Members here that their group no longer shows, where both were read. A server that shows no member of any group
 -- doesn't show members: from that nothing follows.
-SELECT g.id AS group_id, g.display_name, g.display_name_key, m.origin_ref, m.account_id, a.state AS account_state,
+SELECT v.id AS shadow_id, g.id AS group_id, g.display_name, g.display_name_key, m.origin_ref, m.account_id, a.state AS account_state,
        coalesce(a.user_name, w.name) AS member, g.is_privileged OR coalesce(a.is_privileged, false) AS is_privileged
   FROM matched v
   JOIN accounts_group g ON g.id = v.group_id
@@ -99,7 +99,7 @@ SELECT g.id AS group_id, g.display_name, g.display_name_key, m.origin_ref, m.acc
 
 -- name: added over matched
 -- Members there that are none here. What ended here since the reading began may have been read before.
-SELECT DISTINCT g.id AS group_id, g.display_name, g.display_name_key, w.id AS origin_ref, w.account_id,
+SELECT DISTINCT v.id AS shadow_id, g.id AS group_id, g.display_name, g.display_name_key, w.id AS origin_ref, w.account_id,
        coalesce(a.user_name, w.name) AS member, g.is_privileged OR coalesce(a.is_privileged, false) AS is_privileged
   FROM provisioning_stagedmember t
   JOIN matched v ON v.remote_id = t.group_id AND v.resource_type = 'Group'

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from django.db import connection as database
 from django.db import transaction
 from django.db.models import QuerySet
 
@@ -55,6 +56,8 @@ class Wanted:
     member_ref: UUID | None = None
     before: Mapping[str, Any] = field(default_factory=dict)
     is_privileged: bool = False
+    attribution: str = ""
+    attributed_by: Mapping[str, str] = field(default_factory=dict)
 
 
 def subjects(plan: Plan) -> list[Subject]:
@@ -111,6 +114,8 @@ def freeze(*, kind: PlanKind, system: System, wanted: Sequence[Wanted], at: date
             label=w.label[:400],
             before=dict(w.before),
             is_privileged=w.is_privileged,
+            attribution=w.attribution,
+            attributed_by=dict(w.attributed_by),
         )
         for position, w in enumerate(wanted, start=1)
     ]
@@ -118,6 +123,20 @@ def freeze(*, kind: PlanKind, system: System, wanted: Sequence[Wanted], at: date
     plan.digest = digest_of(plan, changes)
     move(plan, PlanState.EVALUATED, by=PLAN)
     return plan
+
+
+def attribute_anew(changes: Mapping[UUID, UUID], *, was: str, word: str) -> int:
+    """Attribute changes of plans, by the exchange of each, to something else than was thought. Returns how many."""
+    if not changes:
+        return 0
+    with database.cursor() as cursor:
+        cursor.execute(
+            "UPDATE provisioning_plannedchange p SET attribution = %s,"
+            " attributed_by = jsonb_build_object('kind', 'exchange', 'id', w.exchange::text)"
+            " FROM unnest(%s::uuid[], %s::uuid[]) AS w (id, exchange) WHERE p.id = w.id AND p.attribution = %s",
+            [word, list(changes), list(changes.values()), was],
+        )
+        return int(cursor.rowcount)
 
 
 # -- what people decide about it

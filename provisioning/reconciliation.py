@@ -218,7 +218,9 @@ def _verify(work: Work, clock: Clock) -> str:
 def _compare(work: Work, clock: Clock) -> str:
     with work.writing() as run:
         reading = Snapshot.objects.select_related("system").get(run=run)
-        step = _step(run, "planning", more=comparison.compare(snapshot=reading, at=clock()).counts)
+        compared = comparison.compare(snapshot=reading, at=clock())
+        missed = {"missed": compared.missed} if compared.missed else {}
+        step = _step(run, "planning", more={**compared.counts, **missed})
     crashpoints.here(COMPARED)
     return step
 

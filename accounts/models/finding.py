@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models.account import Account
@@ -60,10 +60,28 @@ class FindingState(models.TextChoices):
     FALSE_POSITIVE = "false_positive", _("false positive")
 
 
+class Attribution(models.TextChoices):
+    """Why no event of a system told of a difference that a reading found. What decides is in `provisioning.attribution`."""
+
+    NONE = "", _("not looked into")
+    LOST_EVENT = "lost_event", _("never said")
+    LATE_EVENT = "late_event", _("said late, or out of turn")
+    REFUSED = "refused", _("said, and refused here")
+    PARKED = "parked", _("said, and not applied yet")
+    HELD = "held", _("said, and waits for people or a rule")
+    LOCAL_CHANGE = "local_change", _("changed here since")
+    OTHER_SOURCE = "other_source", _("another system said otherwise")
+    MAPPING_CHANGE = "mapping_change", _("a rule was changed since")
+    SOURCE_FAULT = "source_fault", _("its system contradicts itself")
+    UNKNOWN = "unknown", _("the evidence does not decide")
+
+
 class Finding(TenantOwned):
     """One thing that is wrong. One is open for each tenant and dedupe key. `accounts.findings` is its only writer.
 
     `controls` are identifiers of guidance, such as "NHI1:2025 Improper Offboarding" (OWASP NHI Top 10, 2025).
+    `attribution` says of a difference why its system's events did not tell of it; `attributed_by` names the row that
+    decided: its `kind` (exchange, received, cause, rule) and its `id`.
     """
 
     personal: ClassVar = ("dedupe_key", "title", "evidence", "resolution")
@@ -85,6 +103,8 @@ class Finding(TenantOwned):
     due_at = models.DateTimeField(null=True, blank=True)
     resolved_at = models.DateTimeField(null=True, blank=True)
     resolution = models.TextField(blank=True, default="")
+    attribution = models.CharField(max_length=16, choices=Attribution.choices, blank=True, default="", db_default="")
+    attributed_by = models.JSONField(default=dict, db_default=Value({}, models.JSONField()), blank=True)
     assigned_to = models.ForeignKey("accounts.User", null=True, blank=True, on_delete=models.PROTECT, related_name="+")
 
     history = track()
@@ -108,6 +128,12 @@ class Finding(TenantOwned):
                 condition=Q(state__in=["resolved", "false_positive"], resolved_at__isnull=False)
                 | (~Q(state__in=["resolved", "false_positive"]) & Q(resolved_at__isnull=True)),
                 name="accounts_finding_end_has_its_time",
+            ),
+            models.CheckConstraint(
+                condition=Q(attribution__in=Attribution.values), name="accounts_finding_attribution_is_known"
+            ),
+            models.CheckConstraint(
+                condition=~Q(attribution="") | Q(attributed_by={}), name="accounts_finding_evidence_has_its_attribution"
             ),
             models.UniqueConstraint(
                 fields=["tenant", "dedupe_key"],

@@ -145,6 +145,7 @@ def plan(request: PageRequest, pk: UUID) -> HttpResponse:
             "back": plan_facts.of_return(found, approval) if is_return else {},
             "smell": plan_facts.smell(found),
             "parts": plan_facts.parts(found, chosen=(act, group)) if not is_return else [],
+            "missed": plan_facts.missed(found) if not is_return else [],
             "is_filtered": bool(act or group or result),
             "results": PlannedChange.Result.choices,
             "result": result,

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts import findings as door
-from accounts.models.finding import Finding, FindingKind, FindingState
+from accounts.models.finding import Attribution, Finding, FindingKind, FindingState
 from accounts.models.system import System
 from accounts.rules import Word
 from accounts.states import FINDING, FINDING_LIVE, FINDING_OPEN
@@ -43,6 +43,18 @@ CLOSES: dict[str, Any] = {
 }
 
 
+MISSED: dict[str, Any] = {
+    Attribution.LOST_EVENT: gettext_lazy("nothing that says so has arrived here since it changed there."),
+    Attribution.LATE_EVENT: gettext_lazy("what says so arrived after the reading, or before something older."),
+    Attribution.REFUSED: gettext_lazy("its system said so, and was refused."),
+    Attribution.PARKED: gettext_lazy("its system said so, and that waits to be applied or for a person."),
+    Attribution.HELD: gettext_lazy("its system said so, and people or a rule keep it from taking effect."),
+    Attribution.LOCAL_CHANGE: gettext_lazy("somebody, or a sweep of ours, changed it after its system's last word."),
+    Attribution.OTHER_SOURCE: gettext_lazy("another system that knows the same account said otherwise."),
+    Attribution.MAPPING_CHANGE: gettext_lazy("what its system had said means something else under today's rules."),
+    Attribution.SOURCE_FAULT: gettext_lazy("what its system said and what it shows can't both be true."),
+    Attribution.UNKNOWN: gettext_lazy("what is kept of the past allows more than one answer."),
+}
 # What the list shows: what is open, some part of it, or what is not open any more.
 SHOWS = (
     ("", gettext_lazy("open")),
@@ -170,6 +182,7 @@ def finding(request: PageRequest, pk: UUID) -> HttpResponse:
             "closes": CLOSES.get(found.kind, _("somebody handles it")),
             "evidence": said_facts(found.evidence, besides=frozenset({"run", "exchange"})),
             "entries": timeline(kind="finding", subject_id=str(found.pk))[:50],
+            "missed": MISSED.get(found.attribution, ""),
             "is_live": found.state in FINDING_LIVE,
             "is_mine": found.assigned_to_id == request.user.pk,
             "off": _off(found),

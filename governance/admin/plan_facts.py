@@ -14,6 +14,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from accounts.models.finding import Attribution
 from accounts.models.system import System
 from governance import facts
 from governance.admin.people import names_of
@@ -113,6 +114,12 @@ def parts(plan: Plan, *, chosen: tuple[str, UUID | None]) -> list[Part]:
     return found
 
 
+def missed(plan: Plan) -> list[tuple[str, int]]:
+    """Why no event had asked for its changes: how many by each word, the most first. One query."""
+    rows = plan.changes.order_by().exclude(attribution="").values_list("attribution").annotate(n=Count("pk"))
+    return [(str(Attribution(word).label), n) for word, n in rows.order_by("-n", "attribution")]
+
+
 def chosen_changes(plan: Plan, *, act: str, group: UUID | None, result: str) -> QuerySet[PlannedChange]:
     """The changes that a filter asks for, in their order."""
     wanted = Q()
@@ -160,12 +167,12 @@ def as_csv(changes: QuerySet[PlannedChange]) -> IO[bytes]:
     file = cast("IO[bytes]", SpooledTemporaryFile(IN_MEMORY))  # noqa: SIM115  whoever sends it closes it
     text = TextIOWrapper(file, encoding="utf-8", newline="")
     lines = csv.writer(text)
-    lines.writerow(["position", "act", "what", "group", "privileged", "result", "detail", "account_id"])
+    lines.writerow(["position", "act", "what", "group", "privileged", "result", "detail", "account_id", "attribution"])
     for one in changes.select_related("group").iterator(chunk_size=1_000):
         group = one.group.display_name if one.group is not None else ""
         lines.writerow([
             one.position, one.act, _cell(one.label), _cell(group), "yes" if one.is_privileged else "no", one.result,
-            _cell(one.detail), one.account_id or "",
+            _cell(one.detail), one.account_id or "", one.attribution,
         ])  # fmt: skip
     text.detach()
     file.seek(0)

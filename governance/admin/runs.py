@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts.models.finding import FindingKind
+from accounts.models.finding import Attribution, FindingKind
 from accounts.models.system import System
 from accounts.rules import Ruling, Word
 from governance.pages import Ask, PageRequest, ask, asked_id, chosen, page, window
@@ -123,6 +123,13 @@ def _outcome(run: Run, *, complete: bool, plans: Sequence[Plan]) -> list[Counted
     ]
 
 
+def missed(run: Run) -> list[tuple[str, int]]:
+    """Why no event had told of what it showed: how many by each word, the most first."""
+    counted: Mapping[str, int] = run.counts.get("missed", {})
+    rows = sorted(counted.items(), key=lambda one: (-one[1], one[0]))
+    return [(str(Attribution(word).label), n) for word, n in rows]
+
+
 def _steps(run: Run) -> list[tuple[str, str]]:
     """Each step, and "done", "now" or nothing."""
     names = [name for name, _label in STEPS]
@@ -183,6 +190,7 @@ def run(request: PageRequest, pk: UUID) -> HttpResponse:
         "broken": [str(name) for word, name in PROOFS if any(p.word == word and not p.holds for p in proofs)],
         "steps": _steps(found) if found.state not in _UNENDED else [],
         "differences": differences(found, complete=complete),
+        "missed": missed(found),
         "outcome": _outcome(found, complete=complete, plans=plans),
         "plans": plans,
         "connection": Connection.objects.filter(system=found.system_id).first(),

@@ -4,10 +4,11 @@ from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models.account import Account
+from accounts.models.finding import Attribution
 from accounts.models.group import Group
 from accounts.models.system import System
 from accounts.models.tenant import TenantOwned
@@ -110,7 +111,11 @@ class ChangeAct(models.TextChoices):
 
 
 class PlannedChange(TenantOwned):
-    """One change of a plan, with what it would change, and what became of it."""
+    """One change of a plan, with what it would change, and what became of it.
+
+    `attribution` says of what a reading wants why no event had told of it, and `attributed_by` which row decided that, as
+    on its finding. Both are no part of what is decided about, and change when what was thought lost arrives.
+    """
 
     personal: ClassVar = ("label", "before", "detail")
     frozen: ClassVar = ("plan", "position", "act", "account", "group", "member_ref", "label", "before", "is_privileged")
@@ -136,6 +141,8 @@ class PlannedChange(TenantOwned):
     is_privileged = models.BooleanField(default=False)
     result = models.CharField(max_length=16, choices=Result.choices, default=Result.PLANNED)
     detail = models.CharField(max_length=400, blank=True, default="")
+    attribution = models.CharField(max_length=16, choices=Attribution.choices, blank=True, default="", db_default="")
+    attributed_by = models.JSONField(default=dict, db_default=Value({}, models.JSONField()), blank=True)
     done_at = models.DateTimeField(null=True, blank=True)
 
     history = track()
@@ -153,6 +160,13 @@ class PlannedChange(TenantOwned):
             models.CheckConstraint(
                 condition=Q(result__in=["planned", "done", "same", "void", "failed", "rejected"]),
                 name="provisioning_change_result_is_known",
+            ),
+            models.CheckConstraint(
+                condition=Q(attribution__in=Attribution.values), name="provisioning_change_attribution_is_known"
+            ),
+            models.CheckConstraint(
+                condition=~Q(attribution="") | Q(attributed_by={}),
+                name="provisioning_change_evidence_has_its_attribution",
             ),
             models.UniqueConstraint(fields=["tenant", "plan", "position"], name="provisioning_change_position_once"),
         )

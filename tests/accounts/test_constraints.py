@@ -93,6 +93,8 @@ BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
         lambda: rows.finding(state="false_positive"),
         lambda: rows.finding(state="open", resolved_at=NOW),
     ),
+    "accounts_finding_attribution_is_known": (lambda: rows.finding(attribution="fate"),),
+    "accounts_finding_evidence_has_its_attribution": (lambda: rows.finding(attributed_by={"kind": "cause"}),),
     "accounts_finding_once_alive": (
         lambda: twice(rows.finding, dedupe_key="same"),
         lambda: (rows.finding(dedupe_key="same", state="excepted"), rows.finding(dedupe_key="same", state="reopened")),

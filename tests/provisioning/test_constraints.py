@@ -104,6 +104,8 @@ BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
     ),
     "provisioning_change_act_is_known": (lambda: rows.change(act="sing"),),
     "provisioning_change_result_is_known": (lambda: rows.change(result="perhaps"),),
+    "provisioning_change_attribution_is_known": (lambda: rows.change(attribution="fate"),),
+    "provisioning_change_evidence_has_its_attribution": (lambda: rows.change(attributed_by={"kind": "cause"}),),
     "provisioning_change_position_once": (lambda: twice(rows.change, plan=rows.plan()),),
     "provisioning_replay_kind_is_known": (lambda: rows.replay(kind="all"),),
     "provisioning_replay_state_is_known": (lambda: rows.replay(state="asleep", ended_at=NOW),),

@@ -1,0 +1,40 @@
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    """A finding says why no event of its system told of it. Rows from before say nothing."""
+
+    dependencies = [
+        ('accounts', '0011_how_long_the_ledger_is_kept'),
+    ]
+
+    operations = [
+        migrations.AddField(
+            model_name='finding',
+            name='attributed_by',
+            field=models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict),
+        ),
+        migrations.AddField(
+            model_name='finding',
+            name='attribution',
+            field=models.CharField(blank=True, choices=[('', 'not looked into'), ('lost_event', 'never said'), ('late_event', 'said late, or out of turn'), ('refused', 'said, and refused here'), ('parked', 'said, and not applied yet'), ('held', 'said, and waits for people or a rule'), ('local_change', 'changed here since'), ('other_source', 'another system said otherwise'), ('mapping_change', 'a rule was changed since'), ('source_fault', 'its system contradicts itself'), ('unknown', 'the evidence does not decide')], db_default='', default='', max_length=16),
+        ),
+        migrations.AddField(
+            model_name='historicalfinding',
+            name='attributed_by',
+            field=models.JSONField(blank=True, db_default=models.Value({}, models.JSONField()), default=dict),
+        ),
+        migrations.AddField(
+            model_name='historicalfinding',
+            name='attribution',
+            field=models.CharField(blank=True, choices=[('', 'not looked into'), ('lost_event', 'never said'), ('late_event', 'said late, or out of turn'), ('refused', 'said, and refused here'), ('parked', 'said, and not applied yet'), ('held', 'said, and waits for people or a rule'), ('local_change', 'changed here since'), ('other_source', 'another system said otherwise'), ('mapping_change', 'a rule was changed since'), ('source_fault', 'its system contradicts itself'), ('unknown', 'the evidence does not decide')], db_default='', default='', max_length=16),
+        ),
+        migrations.AddConstraint(
+            model_name='finding',
+            constraint=models.CheckConstraint(condition=models.Q(('attribution__in', ['', 'lost_event', 'late_event', 'refused', 'parked', 'held', 'local_change', 'other_source', 'mapping_change', 'source_fault', 'unknown'])), name='accounts_finding_attribution_is_known'),
+        ),
+        migrations.AddConstraint(
+            model_name='finding',
+            constraint=models.CheckConstraint(condition=models.Q(models.Q(('attribution', ''), _negated=True), ('attributed_by', {}), _connector='OR'), name='accounts_finding_evidence_has_its_attribution'),
+        ),
+    ]
