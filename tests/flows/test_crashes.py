@@ -112,7 +112,9 @@ class Library:
         with self.installation.looking(copy):
             with scope(tenant=told.story.tenant.pk):
                 assert torn() == []
-            return picture(told.story.tenant.pk)
+            found = picture(told.story.tenant.pk)
+        self.installation.forget(copy)
+        return found
 
 
 @pytest.fixture(scope="module")

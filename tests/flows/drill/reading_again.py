@@ -34,11 +34,14 @@ class Replaying(Story):
     ending: ClassVar[dict[str, Any]] = {
         "accounts": [
             *[(name, "deprovisioned", 1, True, True) for name in ("ada", "bob", "cyd")],
-            ("l.chen", "active", 0, True, None),
+            *[(name, "active", 0, True, None) for name in ("dan", "l.chen")],
         ],
         "exchanges": [
-            *[("PATCH", name, "disable", "applied", 200) for name in ("ada", "bob", "cyd")],
-            *[("PATCH", name, "disable", "parked", 503) for name in ("ada", "bob", "cyd")],
+            *[
+                ("PATCH", name, "disable", *end)
+                for name in ("ada", "bob", "cyd")
+                for end in (("applied", 200), ("parked", 503))
+            ],
             ("PATCH", "dan", "update", "parked", 503),
             *[("POST", name, "create", "applied", 201) for name in ("ada", "bob", "cyd", "dan")],
         ],
