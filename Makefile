@@ -9,7 +9,7 @@ DRILL_TAIL       ?= -n 0 tests/flows/test_crashes.py --drill=200
 SCREENSHOTS_TAIL ?= -n 0 -m browser tests/browser/test_screenshots.py --screenshots
 
 .DEFAULT_GOAL := help
-.PHONY: help run test reset fix lock test-servers drill bench-scim screenshots check-python
+.PHONY: help run test reset fix lock test-servers drill bench-scim bench-ledger screenshots check-python
 
 help: ## List these targets
 	@echo "Rollcall. Targets:"
@@ -36,6 +36,9 @@ drill: $(VENV)/.stamp-dev ## Kill web and worker 200 times under load, and compa
 
 bench-scim: $(VENV)/.stamp-dev ## Measure the SCIM receiver beside its peers (ARGS=--quick, ARGS=--million)
 	@exec $(VENV)/bin/python -m bench.scim $(ARGS)
+
+bench-ledger: $(VENV)/.stamp-dev ## Measure the ledger: its cost, seals, neighbours, growth (ARGS=--quick)
+	@exec $(VENV)/bin/python -m bench.ledger $(ARGS)
 
 screenshots: $(VENV)/.stamp-browser ## Make the screenshots of the README
 	@exec $(VENV)/bin/python -m local test --tests-only -- $(SCREENSHOTS_TAIL) $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from audit.models import Seal
 
 # Of one batch: enough that a statement is worth its round trip, few enough to be held in memory.
-_SEALS, _ROWS = 200, 100_000
+_SEALS, _ROWS = 200, 200_000
 
 
 @dataclass(frozen=True)
@@ -27,13 +28,13 @@ class Link:
     shape: Shape | None
     upto: int
 
-    @property
+    @cached_property
     def leaves(self) -> bytes | None:
         """The list of its leaves, if it is as long as the shape says."""
         leaves = bytes(self.seal.leaves)
         return leaves if self.shape is not None and self.shape.size == len(leaves) else None
 
-    @property
+    @cached_property
     def parts(self) -> dict[str, bytes]:
         """Its leaves by table; nothing where they can't be told apart."""
         leaves = self.leaves

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from audit.erasing import BLANK
-from audit.leaves import KEY_SIZES, leaf_of, read
+from audit.leaves import KEY_SIZES
 from audit.models import Archived, ErasedValue
+from audit.rows import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +38,7 @@ def leaves(model: type[models.Model], layout: Layout, keys: Sequence[bytes]) -> 
         for row in read(model, layout, some):
             digest = kept.get(str(row.key))
             if digest is not None and row.salt is None and all(is_blank(text) for text in row.personal):
-                found[row.raw] = leaf_of(layout, row.seen, bytes.fromhex(digest))
+                found[row.raw] = row.leaf(layout, bytes.fromhex(digest))
     return found
 
 

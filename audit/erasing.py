@@ -16,7 +16,7 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
 
 from audit.cause import current
-from audit.leaves import Layout, Shape, layout_of, personal_digest, read, sealed_models
+from audit.leaves import Layout, Shape, layout_of, sealed_models
 from audit.models import (
     Cause,
     ErasedValue,
@@ -28,6 +28,7 @@ from audit.models import (
     personal_columns,
     tracked,
 )
+from audit.rows import read
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Sequence
@@ -196,7 +197,7 @@ def _keep_digests(model: type[models.Model], keys: Sequence[Any]) -> dict[Layout
             cause_id=cause.pk,
             table_name=table,
             row_key=str(row.key),
-            digest=personal_digest(row.salt, row.hidden).hex(),
+            digest=row.personal_digest.hex(),
         )
         for layout, some in todo.items()
         for row in read(model, layout, some)

@@ -16,8 +16,9 @@ from django.db import connections
 from audit import erased, sealing
 from audit.chain import Link, Run, links, runs
 from audit.guards import tenant_field
-from audit.leaves import key_text, reach_of, sealed_models, strays, texts
+from audit.leaves import key_text, reach_of, sealed_models, texts
 from audit.models import Cause
+from audit.strays import strays
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

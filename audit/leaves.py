@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field, replace
+from collections import defaultdict
+from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -37,14 +38,13 @@ NEVER = 2**63 - 1
 DIGEST = 32
 KEY_SIZES = {"bigint": 8, "uuid": 16}
 _NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
-_SEND = {"bigint": "int8send", "uuid": "uuid_send"}
+SEND = {"bigint": "int8send", "uuid": "uuid_send"}
 _FORMS = {
     "text": "{}::text",
     "instant": """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""",
     "hex": "encode({}, 'hex')",
     "uuid": "{}::text",
 }
-_MANY, _AT_ONCE = 1_000, 2_000
 # How the beginning of a column's type says in which form it is written. Others have none yet: their text depends on the
 # settings of whoever asks.
 _TYPES = {
@@ -170,6 +170,12 @@ def entries(part: bytes, kind: str) -> Iterator[tuple[bytes, bytes]]:
         yield part[at : at + key], part[at + key : at + key + DIGEST]
 
 
+def leaf_digests(part: bytes, kind: str) -> list[bytes]:
+    """The digest of each row of one table's part."""
+    key = KEY_SIZES[kind]
+    return [part[at : at + DIGEST] for at in range(key, len(part), key + DIGEST)]
+
+
 def key_text(key: bytes, kind: str) -> str:
     """A row's key as people write it."""
     return str(UUID(bytes=key)) if kind == "uuid" else str(int.from_bytes(key, "big", signed=True))
@@ -227,59 +233,83 @@ def _cell(name: str, value: str, form: str) -> str:
 
 @dataclass(frozen=True)
 class Reach:
-    """Between which causes, and between which entries of the journal, the rows of a batch lie.
+    """The causes of a batch and the entries of the journal that name them, each with the place of its seal.
 
-    As plain values in a statement they show the planner how little of a large table it is.
+    Between which of them the rows lie is said as plain values in a statement: they show the planner how little of a large
+    table it is.
     """
 
     batch: Batch
-    causes: tuple[int, int]
-    entries: tuple[UUID, UUID]
+    causes: dict[int, int]
+    entries: dict[bytes, int]
+    # Of the batch before it: whoever looks at everything leaves nothing out between two of them.
+    after_cause: int | None = None
+    after_entry: bytes | None = None
+
+    def owners(self, model: type[models.Model]) -> tuple[str, dict[Any, int]]:
+        """What a row of this table belongs to, as `COPY` writes it, and the places of all of those."""
+        if model is JournalSubject:
+            return "uuid_send(r.entry_id)", self.entries
+        return f"r.{cause_column(model)}", self.causes
+
+    def span(self, model: type[models.Model]) -> tuple[Any, Any]:
+        """The first and the last that rows of a table can belong to. PostgreSQL has no min() of a uuid before 18."""
+        _, places = self.owners(model)
+        before = self.after_entry if model is JournalSubject else self.after_cause
+        first, last = min(places), max(places)
+        return (first if before is None else min(first, before)), last
+
+    def between(self, model: type[models.Model]) -> str:
+        """Where rows `r` of a table are to be looked for."""
+        _, places = self.owners(model)
+        if not places:
+            return "false"
+        if model is JournalSubject:
+            first, last = (UUID(bytes=one) for one in self.span(model))
+            return f"r.entry_id BETWEEN '{first}' AND '{last}'"
+        first, last = self.span(model)
+        return f"r.{cause_column(model)} BETWEEN {first} AND {last}"
 
     @property
-    def is_wide(self) -> bool:
-        """Whether there may be many rows."""
-        return self.causes[1] - self.causes[0] > _MANY
+    def ends(self) -> tuple[int | None, bytes | None]:
+        """The last cause and the last entry up to which everything was looked at."""
+        causes = [one for one in (self.after_cause, *self.causes) if one is not None]
+        entries = [one for one in (self.after_entry, *self.entries) if one is not None]
+        return max(causes, default=None), max(entries, default=None)
 
     def joined(self, model: type[models.Model]) -> tuple[str, str]:
-        """How rows of a table are found from the causes `c`: further CTEs, and what joins `r` to it."""
-        if model is Cause:
-            return "", "JOIN c ON c.id = r.id"
+        """How the database itself finds them from the causes `c`: further CTEs, and what joins `r` to it."""
         if model is JournalSubject:
-            between = f"r.entry_id BETWEEN '{self.entries[0]}' AND '{self.entries[1]}'"
-            return f", {self.of_journal}", f"JOIN e AS c ON c.id = r.entry_id AND {between}"
-        return "", f"JOIN c ON c.id = r.cause_id AND r.cause_id BETWEEN {self.causes[0]} AND {self.causes[1]}"
-
-    @property
-    def of_journal(self) -> str:
-        """The CTE `e` of the journal's entries."""
-        within = f"j.cause_id BETWEEN {self.causes[0]} AND {self.causes[1]}"
-        return (
-            "e AS MATERIALIZED (SELECT j.id, c.place FROM audit_journalentry j"  # noqa: S608  numbers
-            f" JOIN c ON c.id = j.cause_id AND {within})"
-        )
+            entries = (
+                "e AS MATERIALIZED (SELECT r.id, c.place FROM audit_journalentry r"  # noqa: S608  numbers
+                f" JOIN c ON c.id = r.cause_id AND {self.between(JournalEntry)})"
+            )
+            return f", {entries}", f"JOIN e AS c ON c.id = r.entry_id AND {self.between(model)}"
+        return "", f"JOIN c ON c.id = r.{cause_column(model)} AND {self.between(model)}"
 
 
-def reach_of(batch: Batch) -> Reach:
-    """Ask for it. For the rest of the transaction there is memory for a batch, and no compiler for what runs once."""
+def cause_column(model: type[models.Model]) -> str:
+    """Where a row of a table names its cause, if it does that itself."""
+    return "id" if model is Cause else "cause_id"
+
+
+def reach_of(batch: Batch, *, before: Reach | None = None) -> Reach:
+    """Ask for it. For the rest of the transaction there is memory for a batch, and no compiler for what runs once.
+
+    With the one `before` it, rows between the two are looked at as well.
+    """
     with_, values = batch.causes
-    none = UUID(int=0)
     with connection.cursor() as cursor:
         cursor.execute("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
-        span = "coalesce(min(id), 0), coalesce(max(id), 0)"
-        cursor.execute(f"WITH {with_} SELECT {span} FROM c", values)  # noqa: S608  two words of ours
-        reach = Reach(batch, cursor.fetchone(), (none, none))
-        # There is no min() of a uuid before PostgreSQL 18.
-        cursor.execute(
-            f"WITH {with_}, {reach.of_journal} SELECT (SELECT id FROM e ORDER BY id LIMIT 1),"  # noqa: S608  the same
-            " (SELECT id FROM e ORDER BY id DESC LIMIT 1)",
-            values,
-        )
-        first, last = cursor.fetchone()
-    return replace(reach, entries=(first or none, last or none))
+        cursor.execute(f"WITH {with_} SELECT id, place FROM c", values)  # noqa: S608  two words of ours
+        reach = Reach(batch, dict(cursor.fetchall()), {}, *(before.ends if before is not None else ()))
+        between = reach.between(JournalEntry)
+        cursor.execute(f"SELECT uuid_send(r.id), r.cause_id FROM audit_journalentry r WHERE {between}")  # noqa: S608  numbers
+        reach.entries.update((entry, reach.causes[cause]) for entry, cause in cursor if cause in reach.causes)
+    return reach
 
 
-def _texts(layout: Layout) -> tuple[str, list[str], list[str]]:
+def texts_of(layout: Layout) -> tuple[str, list[str], list[str]]:
     """The inner select list, which writes each text once, and the cells of open and personal columns."""
     listed, cells = [], ([], [])  # type: tuple[list[str], tuple[list[str], list[str]]]
     for kind, columns in enumerate((layout.open, layout.personal)):
@@ -304,30 +334,44 @@ def _source(model: type[models.Model], reach: Reach, listed: str) -> tuple[str, 
     return f"WITH {causes}{more}", rows, values
 
 
-def digests(model: type[models.Model], layout: Layout, reach: Reach) -> dict[int, bytes]:
+def digests(
+    model: type[models.Model], layout: Layout, reach: Reach, *, unknown: set[Any] | None = None
+) -> dict[int, bytes]:
     """Keys and leaves of a table's rows in the order of the keys, for each place of the batch that has any.
 
     The database writes the texts and the digests are made here, while it writes the next: PostgreSQL's own sha256 is many
-    times slower where it was built without OpenSSL, and nothing but leaves is held in memory.
+    times slower where it was built without OpenSSL. COPY, because it goes on while we hash, where a cursor waits to be
+    asked for more. Whose a row is, is looked up here too: for the database it would be a join for every table. Nothing
+    but leaves is held in memory. Into `unknown` goes what rows in between belong to that is not of the batch.
     """
-    listed, open_cells, personal_cells = _texts(layout)
-    with_, rows, values = _source(model, reach, listed)
-    columns = f"{_SEND[layout.kind]}(k), s, {_lines(open_cells)}, {_lines(personal_cells)}"
+    owner, places = reach.owners(model)
+    if not places:
+        return {}
+    listed, open_cells, personal_cells = texts_of(layout)
+    table, key = connection.ops.quote_name(layout.table), connection.ops.quote_name(layout.key)
+    statement = (
+        f"COPY (SELECT owner, {SEND[layout.kind]}(k), s || {lines_of(personal_cells)}, {lines_of(open_cells)}"  # noqa: S608  sound names
+        f" FROM (SELECT {owner} AS owner, r.{key} AS k, coalesce(r.salt::text, '') AS s, {listed}"
+        f" FROM {table} r WHERE {reach.between(model)} OFFSET 0) x) TO STDOUT (FORMAT binary)"
+    )
     head = b"\x00" + layout.table.encode() + b"\n"
-    found: dict[int, list[bytes]] = {}
-    # Many rows are read piece by piece; for a few that would be three round trips instead of one.
-    with connection.chunked_cursor() if reach.is_wide else connection.cursor() as cursor:
-        cursor.itersize = _AT_ONCE  # type: ignore[attr-defined]  # psycopg has it
-        cursor.execute(f"{with_} SELECT place, {columns} FROM {rows}", values)  # noqa: S608  sound names
-        for place, key, salt, seen, hidden in cursor:
-            personal = personal_digest(salt, hidden)
-            found.setdefault(place, []).append(key + sha256(head + f"{seen}\n".encode() + personal).digest())
+    found: defaultdict[int, list[bytes]] = defaultdict(list)
+    strangers = set() if unknown is None else unknown
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types(["bytea" if model is JournalSubject else "int8", "bytea", "bytea", "bytea"])
+        for of, row, hidden, seen in copy.rows():
+            place = places.get(of)
+            if place is None:
+                strangers.add(of)
+            else:
+                leaf = sha256(head + seen + sha256(hidden).digest()).digest()
+                found[place].append(row + leaf)
     return {place: b"".join(sorted(one)) for place, one in found.items()}
 
 
-def _lines(cells: list[str]) -> str:
-    """The cells that have a value, with a newline between them."""
-    return f"concat_ws(chr(10), {', '.join(cells)})" if cells else "''::text"
+def lines_of(cells: list[str]) -> str:
+    """The cells that have a value, each with a newline: the last, empty one asks for that of the one before it."""
+    return f"concat_ws(chr(10), {', '.join(cells)}, '')" if cells else "''::text"
 
 
 def texts(model: type[models.Model], layout: Layout, reach: Reach) -> tuple[str, Sequence[Any]]:
@@ -335,63 +379,12 @@ def texts(model: type[models.Model], layout: Layout, reach: Reach) -> tuple[str,
 
     In the order of the leaves.
     """
-    listed, _, _ = _texts(layout)
+    listed, _, _ = texts_of(layout)
     pairs = ", ".join(f"'{name}', x{place}" for place, (name, _) in enumerate((*layout.open, *layout.personal)))
     with_, rows, values = _source(model, reach, listed)
     statement = (
-        f"{with_} SELECT place, {_SEND[layout.kind]}(k), s, json_strip_nulls(json_build_object({pairs}))::text,"  # noqa: S608  sound names
+        f"{with_} SELECT place, {SEND[layout.kind]}(k), s, json_strip_nulls(json_build_object({pairs}))::text,"  # noqa: S608  sound names
         f" CASE WHEN s IS NULL THEN (SELECT v.digest FROM {ErasedValue._meta.db_table} v"
         f" WHERE v.table_name = '{layout.table}' AND v.row_key = k::text) END FROM {rows} ORDER BY 1, 2"
     )
     return statement, values
-
-
-def strays(model: type[models.Model]) -> list[str]:
-    """Keys of rows that name no cause that there is: no verb can have written them. At most 1,000."""
-    key = connection.ops.quote_name(str(model._meta.pk.column))
-    table = connection.ops.quote_name(model._meta.db_table)
-    target, column = (JournalEntry, "entry_id") if model is JournalSubject else (Cause, "cause_id")
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT r.{key} FROM {table} r WHERE NOT EXISTS"  # noqa: S608  names of our models
-            f" (SELECT FROM {target._meta.db_table} t WHERE t.id = r.{column}) ORDER BY 1 LIMIT 1000"
-        )
-        return [str(found) for (found,) in cursor.fetchall()]
-
-
-@dataclass(frozen=True)
-class Row:
-    """One row by its key, with the texts that its leaf hashes, and those of its personal columns one by one."""
-
-    key: Any
-    raw: bytes
-    salt: str | None
-    seen: str
-    hidden: str
-    personal: tuple[str | None, ...]
-
-
-def read(model: type[models.Model], layout: Layout, keys: Sequence[Any]) -> Iterator[Row]:
-    """These rows, as far as they are there."""
-    listed, open_cells, personal_cells = _texts(layout)
-    key = connection.ops.quote_name(str(model._meta.pk.column))
-    single = ", ".join(f"x{len(layout.open) + at}" for at in range(len(layout.personal)))
-    with connection.cursor() as cursor:
-        cursor.execute(
-            f"SELECT k, {_SEND[layout.kind]}(k), s, {_lines(open_cells)}, {_lines(personal_cells)},"  # noqa: S608  sound names
-            f" ARRAY[{single}]::text[] FROM (SELECT r.{key} AS k, r.salt::text AS s, {listed}"
-            f" FROM {connection.ops.quote_name(model._meta.db_table)} r WHERE r.{key} = ANY(%s) OFFSET 0) x",
-            [list(keys)],
-        )
-        for k, raw, salt, seen, hidden, personal in cursor.fetchall():
-            yield Row(k, bytes(raw), salt, seen, hidden, tuple(personal))
-
-
-def personal_digest(salt: str | None, hidden: str) -> bytes:
-    """What stands in a leaf for the personal columns."""
-    return sha256(f"{salt or ''}{hidden}{hidden and chr(10)}".encode()).digest()
-
-
-def leaf_of(layout: Layout, seen: str, personal: bytes) -> bytes:
-    """The leaf of one row."""
-    return sha256(b"\x00" + f"{layout.table}\n{seen}\n".encode() + personal).digest()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connection
 
 from audit import merkle, witness
-from audit.leaves import NEVER, Batch, Shape, digests, entries, layout_of, reach_of, sealed_models
+from audit.leaves import NEVER, Batch, Shape, digests, entries, layout_of, leaf_digests, reach_of, sealed_models
 from audit.models import Cause, Seal, Witnessed
 
 if TYPE_CHECKING:
@@ -156,9 +156,11 @@ def _make(batch: Batch, *, last: Seal | None, key: SigningKey, at: datetime) -> 
 
 def root_of(shape: Shape, leaves: bytes) -> bytes:
     """The root over the rows of a seal."""
-    parts = shape.parts(leaves)
-    kinds = {table: layout.kind for table, (layout, _) in shape.tables.items()}
-    return merkle.root_of(digest for table, part in parts.items() for _, digest in entries(part, kinds[table]))
+    return merkle.root_of(
+        digest
+        for table, part in shape.parts(leaves).items()
+        for digest in leaf_digests(part, shape.tables[table][0].kind)
+    )
 
 
 def digest_of(seal: Seal | None) -> str:

@@ -7,6 +7,7 @@ and the witness come from outside.
 from __future__ import annotations
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -16,8 +17,9 @@ from django.db import connection
 from audit import erased, sealing
 from audit.chain import Link, Run, links, runs
 from audit.guards import tenant_field
-from audit.leaves import Layout, digests, entries, key_text, layouts, reach_of, sealed_models, strays
+from audit.leaves import Layout, digests, entries, key_text, layouts, reach_of, sealed_models
 from audit.models import Cause, Seal
+from audit.strays import Looked, strays
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
 
     from django.db import models
 
+    from audit.leaves import Reach
     from audit.seal_keys import Trusted
     from audit.witness import Line
 
@@ -69,12 +72,13 @@ def verify(
     if trusted is None:
         report.unchecked.append("signatures: no key was given to check them with")
     last: Seal | None = None
+    comparison = _Comparison(report)
     for run in runs(_checked(report, links(tenant), trusted, lines)):
-        _compare(report, run)
+        comparison.compare(run)
         last = run.links[-1].seal
     for number in sorted(lines):
         report.add(f"seal {number}", "the witness has it, and it is not in the chain")
-    _look_for_strays(report)
+    comparison.look_for_strays()
     since = sealing.unsealed_since(tenant=tenant)
     if since is not None and at - since > patience:
         place = f"after seal {last.number}" if last else "from the beginning"
@@ -104,7 +108,6 @@ def _checked(report: Report, found: Iterable[Link], trusted: Trusted | None, lin
         seal, name = link.seal, f"seal {link.seal.number}"
         _check_place(report, name, seal, before)
         _check_signature(report, name, seal, trusted)
-        _check_content(report, name, link)
         told = lines.pop(seal.number, None)
         unwitnessed += told is None
         if told not in {None, sealing.digest_of(seal)}:
@@ -156,31 +159,60 @@ def _check_signature(report: Report, name: str, seal: Seal, trusted: Trusted | N
         report.add(name, "its signature is wrong")
 
 
-def _check_content(report: Report, name: str, link: Link) -> None:
+def _wrong_content(link: Link) -> str:
+    """What is wrong with its list of leaves, by itself; nothing, if it is right."""
     leaves = link.leaves
     if link.shape is None or leaves is None:
-        report.add(name, "its list of leaves can't be read")
-    elif sealing.root_of(link.shape, leaves).hex() != link.seal.root:
-        report.add(name, "its list of leaves has another root")
+        return "its list of leaves can't be read"
+    return "its list of leaves has another root" if sealing.root_of(link.shape, leaves).hex() != link.seal.root else ""
 
 
-def _compare(report: Report, run: Run) -> None:
-    readable = [(place, link) for place, link in enumerate(run.links, 1) if link.leaves is not None]
-    there = layouts()
-    reach = reach_of(run.batch)
-    for table in sorted(set(run.layouts) - set(there)):
-        report.add(table, "the table was sealed, and is not known any more")
-    for model in sealed_models():
-        layout = run.layout(model._meta.db_table)
-        gone = _columns(layout) - _columns(there[layout.table])
-        if gone:
-            report.add(layout.table, f"columns that were sealed are gone: {', '.join(sorted(gone))}")
-            continue
-        found = digests(model, layout, reach)
-        for place, link in readable:
-            sealed, now = link.parts.get(layout.table, b""), found.get(place, b"")
-            if sealed != now:
-                _name(report, _Table(model, layout), link.seal.number, sealed, now)
+class _Comparison:
+    """The rows of one run after the other, and what is left over at the end."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._looked: dict[str, Looked] = {}
+        self._left_out: set[str] = set()
+        self._reach: Reach | None = None
+
+    def compare(self, run: Run) -> None:
+        """What was sealed with what is there now. Roots are made while the database writes the rows' texts."""
+        with ThreadPoolExecutor(max_workers=1) as beside:
+            wrong = beside.map(_wrong_content, run.links)
+            self._compare_rows(run)
+            for link, what in zip(run.links, wrong, strict=True):
+                if what:
+                    self._report.add(f"seal {link.seal.number}", what)
+
+    def _compare_rows(self, run: Run) -> None:
+        readable = [(place, link) for place, link in enumerate(run.links, 1) if link.leaves is not None]
+        there = layouts()
+        reach = self._reach = reach_of(run.batch, before=self._reach)
+        for table in sorted(set(run.layouts) - set(there)):
+            self._report.add(table, "the table was sealed, and is not known any more")
+        for model in sealed_models():
+            layout = run.layout(model._meta.db_table)
+            gone = _columns(layout) - _columns(there[layout.table])
+            if gone:
+                self._report.add(layout.table, f"columns that were sealed are gone: {', '.join(sorted(gone))}")
+                self._left_out.add(layout.table)
+                continue
+            looked = self._looked.setdefault(layout.table, Looked())
+            found = digests(model, layout, reach, unknown=looked.unknown)
+            looked.add(model, reach)
+            for place, link in readable:
+                sealed, now = link.parts.get(layout.table, b""), found.get(place, b"")
+                if sealed != now:
+                    _name(self._report, _Table(model, layout), link.seal.number, sealed, now)
+
+    def look_for_strays(self) -> None:
+        """Rows of the tenant that name no cause."""
+        for model in sealed_models():
+            if model is not Cause and tenant_field(model) is not None:
+                table = model._meta.db_table
+                for key in strays(model, None if table in self._left_out else self._looked.get(table)):
+                    self._report.add(f"{table} {key}", "names no cause that there is")
 
 
 def _columns(layout: Layout) -> set[str]:
@@ -213,13 +245,6 @@ def _name(report: Report, table: _Table, number: int, sealed: bytes, now: bytes)
         else:
             wrong = "added later" if key not in before else "missing" if key not in after else "changed"
             report.add(f"{layout.table} {key_text(key, layout.kind)}", f"{wrong} (seal {number})")
-
-
-def _look_for_strays(report: Report) -> None:
-    for model in sealed_models():
-        if model is not Cause and tenant_field(model) is not None:
-            for key in strays(model):
-                report.add(f"{model._meta.db_table} {key}", "names no cause that there is")
 
 
 class Everywhere:

@@ -106,14 +106,19 @@ def _open_port(house: House) -> int:
     return port
 
 
-def rollcall(house: House, company: Company) -> Seat:
-    """The product: its own settings and role, row-level security, ledger, journal, history."""
-    name, port = _name("rollcall", company), _open_port(house)
+def empty(house: House, name: str) -> None:
+    """A database of the product with nothing in it."""
     if _TEMPLATE not in house.made:
         house.database(_TEMPLATE)
         house.run(["manage", "migrate", "--no-input", "-v0"], house.for_product(_TEMPLATE, as_owner=True))
         house.made.add(_TEMPLATE)
     house.database(name, template=_TEMPLATE)
+
+
+def rollcall(house: House, company: Company) -> Seat:
+    """The product: its own settings and role, row-level security, ledger, journal, history."""
+    name, port = _name("rollcall", company), _open_port(house)
+    empty(house, name)
     facts = house.within(name, "load", str(company.people))
     house.tidy(name)
     process = house.serve(name, "governance.wsgi", house.for_product(name, port=port))

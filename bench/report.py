@@ -128,13 +128,14 @@ def _targets(run: Run, measured: Mapping[str, float]) -> None:
     width = max(len(target.name) for target in TARGETS)
     print(f"\n{'Target':<{width}} {'measured':>10} {'wanted':>18}")
     for target in TARGETS:
-        print(f"{target.name:<{width}} {_verdict(target, measured.get(target.name), largest=run.largest)}")
+        print(f"{target.name:<{width}} {verdict(target, measured.get(target.name), largest=run.largest)}")
 
 
-def _verdict(target: Target, value: float | None, *, largest: int) -> str:
+def verdict(target: Target, value: float | None, *, largest: int) -> str:
+    """What was measured, what was wanted, and whether it was reached."""
     wanted = f"{target.bound} {target.value:g} {target.unit}".strip()
     if target.people > largest:
-        return f"{'':>10} {wanted:>18}  not asked for: a company of {target.people:,}"
+        return f"{'':>10} {wanted:>18}  not asked for: needs {target.people:,}"
     told = "-" if value is None else f"{value:.2f}"
     word = "reached" if target.reached(value) else "NOT MEASURED" if value is None else "NOT REACHED"
     return f"{told:>10} {wanted:>18}  {word}"

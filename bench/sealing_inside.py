@@ -94,7 +94,7 @@ def _copy(tenant: UUID, units: int) -> None:
         made = f"lpad(to_hex({int(time.time() * 1000) - units} + n), 12, '0') || '7' || substr(md5(n::text), 1, 3)"
         uuid = f"({made} || '8' || substr(md5(n::text), 4, 15))::uuid"
         own = {
-            Cause: {"id": f"{first} + n", "xid": "3 + n / 400"},
+            Cause: {"id": f"{first} + n", "xid": "3 + (n - 1) / 400"},
             Exchange: {"id": uuid, "cause_id": f"{first} + n"},
             JournalEntry: {"id": uuid, "cause_id": f"{first} + n"},
             JournalSubject: {"id": f"{first} + n", "entry_id": uuid},

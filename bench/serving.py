@@ -8,6 +8,7 @@ import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -96,12 +97,23 @@ class House:
 
     def run(self, argv: Sequence[str], environment: Mapping[str, str]) -> str:
         """Run a Python module to its end; returns what it printed. Raises `CannotRun` where it fails."""
-        done = subprocess.run(
-            [sys.executable, "-m", *argv], env=dict(environment), cwd=ROOT, capture_output=True, text=True, check=False
-        )
-        if done.returncode:
-            raise CannotRun(f"`{' '.join(argv[:2])}` failed:\n{done.stderr.strip()[-2000:] or done.stdout.strip()}")
-        return done.stdout
+        with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+            process = subprocess.Popen(
+                [sys.executable, "-m", *argv], env=dict(environment), cwd=ROOT, stdout=out, stderr=err,
+                preexec_fn=before_exec(death_signal=signal.SIGTERM),  # noqa: PLW1509 - we have one thread here
+            )  # fmt: skip
+            try:
+                # Whoever reads what the servers say must go on with it: a server whose pipe is full stands still.
+                while process.poll() is None:
+                    self.supervisor.turn()
+            finally:
+                self.stop(process)
+            out.seek(0)
+            err.seek(0)
+            said, wrong = out.read(), err.read()
+        if process.returncode:
+            raise CannotRun(f"`{' '.join(argv[:2])}` failed:\n{wrong.strip()[-2000:] or said.strip()}")
+        return said
 
     def within(self, database: str, module: str, *arguments: str) -> Any:
         """What a module of the bench finds inside the product, on one database (`bench.within`)."""
@@ -112,13 +124,21 @@ class House:
         self, name: str, application: str, environment: Mapping[str, str], *, workers: int = 1, worker_class: str = ""
     ) -> subprocess.Popen[bytes]:
         """Start gunicorn; it says in a file what it has to say."""
-        argv = [sys.executable, "-m", "gunicorn", "-c", "gunicorn_conf.py", *_GUNICORN]
-        argv += ["--workers", str(workers)]
+        argv = ["gunicorn", "-c", "gunicorn_conf.py", *_GUNICORN, "--workers", str(workers)]
         argv += ["--worker-class", worker_class] if worker_class else []
+        return self._start(name, [*argv, application], {**environment, "ROLLCALL_POOL": "1"})
+
+    def work(self, database: str) -> subprocess.Popen[bytes]:
+        """Start the product's worker, without the clock beside it."""
+        argv = ["celery", "--quiet", "-A", "governance", "worker", "--without-gossip", "--without-mingle"]
+        argv += ["-c", "2", "-l", "WARNING"]
+        return self._start(f"{database}_worker", argv, self.for_product(database))
+
+    def _start(self, name: str, argv: Sequence[str], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
         file = (self.logs / f"{name}.log").open("ab")
         self.files.append(file)
         process = subprocess.Popen(
-            [*argv, application], env={**environment, "ROLLCALL_POOL": "1"}, cwd=ROOT, stdin=subprocess.DEVNULL,
+            [sys.executable, "-m", *argv], env=dict(environment), cwd=ROOT, stdin=subprocess.DEVNULL,
             stdout=file, stderr=subprocess.STDOUT, start_new_session=True,
             preexec_fn=before_exec(death_signal=signal.SIGTERM),  # noqa: PLW1509 - we have one thread here
         )  # fmt: skip

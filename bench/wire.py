@@ -52,9 +52,10 @@ class Reply:
 class Wire:
     """One client of one server."""
 
-    def __init__(self, port: int, token: str) -> None:
+    def __init__(self, port: int, token: str, *, prefer: str = "") -> None:
         self._port = port
         self._headers = {"Authorization": f"Bearer {token}", "Accept": "application/scim+json"}
+        self._headers |= {"Prefer": prefer} if prefer else {}
         self._connection: http.client.HTTPConnection | None = None
         self._used = 0.0
 

@@ -142,28 +142,39 @@ def _execute(tenant: UUID, plan_id: UUID, go_on: Callable[[], bool]) -> None:
 def apply_received() -> None:
     """Apply what was acknowledged before it was applied.
 
-    Tenant by tenant, a few of each in turn, so that a backlog of one holds up nobody else's deactivation.
+    Tenant by tenant, a few of each in turn, so that a backlog of one holds up nobody else's deactivation: also not one that
+    is sent when all who could be woken are at work on that backlog. So each round asks every tenant again.
     """
     go_on = _for_a_minute()
-    has_more = set(Tenant.objects.values_list("pk", flat=True))
+    broken: set[UUID] = set()
+    unfinished: set[UUID] = set()
 
     def of_tenant(tenant: UUID) -> None:
-        if tenant not in has_more:
+        if tenant in broken:
             return
-        has_more.discard(tenant)  # one that fails is left to the next tick
+        broken.add(tenant)  # one that fails is left to the next tick
         with scope(tenant=tenant):
-            if not received.due(at=_now()).exists():  # a tick that finds nothing leaves no cause behind
-                return
-        turn = _for_a_turn()
-        while go_on():
-            if not applying.apply_next(tenant=tenant, clock=_now):
-                return
-            if not turn():
-                has_more.add(tenant)
-                return
+            has_any = received.due(at=_now()).exists()  # a tick that finds nothing leaves no cause behind
+        if has_any and _apply_some(tenant, go_on):
+            unfinished.add(tenant)
+        broken.remove(tenant)
 
-    while has_more and go_on():
+    is_first = True
+    while (is_first or unfinished) and go_on():
+        is_first = False
+        unfinished.clear()
         _each_tenant("apply what was received", of_tenant, go_on=go_on)
+
+
+def _apply_some(tenant: UUID, go_on: Callable[[], bool]) -> bool:
+    """One turn of a tenant. Whether there may be more."""
+    turn = _for_a_turn()
+    while go_on():
+        if not applying.apply_next(tenant=tenant, clock=_now):
+            return False
+        if not turn():
+            return True
+    return False
 
 
 def apply_soon() -> None:

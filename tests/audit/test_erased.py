@@ -9,7 +9,7 @@ from django.db import IntegrityError, transaction
 
 from audit import erased, erasing, journal
 from audit.keys import uuid7
-from audit.leaves import layout_of, read
+from audit.leaves import layout_of
 from audit.models import Archived, ErasedValue, JournalEntry
 from tests.audit.test_guards import Event
 from tests.conftest import as_eraser, as_owner
@@ -42,16 +42,6 @@ def test_a_row_gives_the_leaf_that_it_had_only_while_it_is_blank(tenant, because
     with as_owner(), erasing.unlocked():
         JournalEntry.objects.update(sentence="[erased]", salt=uuid7())
     assert erased.leaves(JournalEntry, layout, [key]) == {}
-
-
-def test_a_row_is_read_with_the_texts_that_its_leaf_hashes(tenant, because):
-    entry = journal.record(event=Event.HAPPENED, sentence="Ada left.", facts={"a": 1})
-    (row,) = read(JournalEntry, layout_of(JournalEntry), [entry.pk, uuid7()])
-    assert (row.key, row.raw) == (entry.pk, entry.pk.bytes)
-    assert UUID(str(row.salt))
-    assert row.personal == ('{"a": 1}', "Ada left.")
-    assert row.hidden == 'facts:8:{"a": 1}\nsentence:9:Ada left.'
-    assert f"event:13:{Event.HAPPENED}" in row.seen
 
 
 def test_archived_keys_are_read_back_one_by_one(tenant, because):

@@ -341,6 +341,30 @@ def test_a_backlog_of_one_tenant_holds_up_no_other_and_a_deactivation_goes_first
     assert sorted(calm.exchanges(), key=lambda one: one.at)[1].intent == "disable"
 
 
+def test_who_sends_ahead_while_all_are_at_work_on_another_tenants_backlog_has_the_next_turn(
+    make_tenant, clock, monkeypatch
+):
+    clock.now = dt.datetime.now(dt.UTC) + MINUTE
+    busy, calm = promised(make_tenant("busy"), of=4), connect(make_tenant("calm"))
+    applied = []
+    original = applying.apply_next
+
+    def apply_next(*, tenant, **more):
+        found = original(tenant=tenant, **more)
+        if found:
+            applied.append("busy" if tenant == busy.tenant.pk else "calm")
+        if len(applied) == 2:
+            calm.post("/Users", a_user("late"), Prefer="respond-async")
+        return found
+
+    monkeypatch.setattr(applying, "apply_next", apply_next)
+    monkeypatch.setattr(tasks, "_for_a_turn", lambda: lambda: False)  # one of each in turn
+    tasks.apply_received()
+    # The round in which it came may have been past its tenant; the one after that is not.
+    assert sorted(applied) == ["busy"] * 4 + ["calm"]
+    assert applied.index("calm") in {2, 3}
+
+
 def test_a_change_that_breaks_is_logged_and_the_next_one_is_applied(tenant, clock, monkeypatch, caplog):
     clock.now = dt.datetime.now(dt.UTC) + MINUTE
     idp = promised(tenant, of=2)
