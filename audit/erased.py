@@ -18,15 +18,13 @@ from audit.rows import read
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from django.db import models
-
     from audit.leaves import Layout
 
 _BLANK = re.compile(rf"{re.escape(BLANK)}( [0-9a-f-]{{1,36}})?|\{{\}}|\[\]")
 _AT_ONCE = 1_000
 
 
-def leaves(model: type[models.Model], layout: Layout, keys: Sequence[bytes]) -> dict[bytes, bytes]:
+def leaves(layout: Layout, keys: Sequence[bytes]) -> dict[bytes, bytes]:
     """Of those of these rows that were erased, and are blank: the leaf that they give with the digest that was kept."""
     found: dict[bytes, bytes] = {}
     for start in range(0, len(keys), _AT_ONCE):
@@ -35,7 +33,7 @@ def leaves(model: type[models.Model], layout: Layout, keys: Sequence[bytes]) -> 
         kept = dict(of_table.values_list("row_key", "digest"))
         if not kept:
             continue
-        for row in read(model, layout, some):
+        for row in read(layout, some):
             digest = kept.get(str(row.key))
             if digest is not None and row.salt is None and all(is_blank(text) for text in row.personal):
                 found[row.raw] = row.leaf(layout, bytes.fromhex(digest))

@@ -200,7 +200,7 @@ def _keep_digests(model: type[models.Model], keys: Sequence[Any]) -> dict[Layout
             digest=row.personal_digest.hex(),
         )
         for layout, some in todo.items()
-        for row in read(model, layout, some)
+        for row in read(layout, some)
     ]
     ErasedValue.objects.bulk_create(rows, batch_size=_AT_ONCE)
     return todo

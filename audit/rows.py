@@ -13,8 +13,6 @@ from audit.leaves import SEND, lines_of, texts_of
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from django.db import models
-
     from audit.leaves import Layout
 
 
@@ -39,7 +37,7 @@ class Row:
         return sha256(b"\x00" + f"{layout.table}\n{self.seen}".encode() + personal).digest()
 
 
-def read(model: type[models.Model], layout: Layout, keys: Sequence[Any]) -> Iterator[Row]:
+def read(layout: Layout, keys: Sequence[Any]) -> Iterator[Row]:
     """These rows, as far as they are there."""
     listed, open_cells, personal_cells = texts_of(layout)
     table, key = connection.ops.quote_name(layout.table), connection.ops.quote_name(layout.key)

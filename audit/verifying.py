@@ -204,7 +204,7 @@ class _Comparison:
             for place, link in readable:
                 sealed, now = link.parts.get(layout.table, b""), found.get(place, b"")
                 if sealed != now:
-                    _name(self._report, _Table(model, layout), link.seal.number, sealed, now)
+                    _name(self._report, layout, link.seal.number, sealed, now)
 
     def look_for_strays(self) -> None:
         """Rows of the tenant that name no cause."""
@@ -219,21 +219,12 @@ def _columns(layout: Layout) -> set[str]:
     return {name for name, _ in (*layout.open, *layout.personal)}
 
 
-@dataclass(frozen=True)
-class _Table:
-    """One table, and how its rows were hashed."""
-
-    model: type[models.Model]
-    layout: Layout
-
-
-def _name(report: Report, table: _Table, number: int, sealed: bytes, now: bytes) -> None:
+def _name(report: Report, layout: Layout, number: int, sealed: bytes, now: bytes) -> None:
     """Which rows they are that make two lists differ, but for those that are blank or gone by right."""
-    layout = table.layout
     before, after = dict(entries(sealed, layout.kind)), dict(entries(now, layout.kind))
     if before == after:
         report.add(f"seal {number}", f"its list of leaves has another order in {layout.table}")
-    blank = erased.leaves(table.model, layout, [key for key in after if before.get(key, after[key]) != after[key]])
+    blank = erased.leaves(layout, [key for key in after if before.get(key, after[key]) != after[key]])
     filed = erased.archived(number, layout) if before.keys() - after.keys() else set()
     for key in sorted(before.keys() | after.keys()):
         if before.get(key) == after.get(key):

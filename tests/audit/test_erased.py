@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from uuid import UUID
-
 import pytest
 from django.db import IntegrityError, transaction
 
@@ -32,16 +30,16 @@ def test_everything_else_is_no_blank(text):
 def test_a_row_gives_the_leaf_that_it_had_only_while_it_is_blank(tenant, because):
     entry = journal.record(event=Event.HAPPENED, sentence="Ada left.")
     layout, key = layout_of(JournalEntry), entry.pk.bytes
-    assert erased.leaves(JournalEntry, layout, [key]) == {}
+    assert erased.leaves(layout, [key]) == {}
     with as_eraser(), erasing.unlocked():
         erasing.erase(JournalEntry, [entry.pk])
-    assert set(erased.leaves(JournalEntry, layout, [key])) == {key}
+    assert set(erased.leaves(layout, [key])) == {key}
     with as_owner(), erasing.unlocked():
         JournalEntry.objects.update(sentence="Ada stayed.")
-    assert erased.leaves(JournalEntry, layout, [key]) == {}
+    assert erased.leaves(layout, [key]) == {}
     with as_owner(), erasing.unlocked():
         JournalEntry.objects.update(sentence="[erased]", salt=uuid7())
-    assert erased.leaves(JournalEntry, layout, [key]) == {}
+    assert erased.leaves(layout, [key]) == {}
 
 
 def test_archived_keys_are_read_back_one_by_one(tenant, because):

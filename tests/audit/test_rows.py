@@ -21,7 +21,7 @@ pytestmark = pytest.mark.django_db
 
 def test_a_row_is_read_with_the_texts_that_its_leaf_hashes(tenant, because):
     entry = journal.record(event=Event.HAPPENED, sentence="Ada left.", facts={"a": 1})
-    (row,) = read(JournalEntry, layout_of(JournalEntry), [entry.pk, uuid7()])
+    (row,) = read(layout_of(JournalEntry), [entry.pk, uuid7()])
     assert (row.key, row.raw) == (entry.pk, entry.pk.bytes)
     assert UUID(str(row.salt))
     assert row.personal == ('{"a": 1}', "Ada left.")
@@ -38,6 +38,6 @@ def test_one_by_one_rows_give_the_leaves_that_they_give_together(tenant):
     with scope(tenant=tenant.pk):
         keys = list(JournalEntry.objects.filter(cause_id=cause.pk).values_list("pk", flat=True))
         together = digests(JournalEntry, layout, reach_of(Batch(tenant.pk, (0,), NEVER, after=cause.pk - 1)))[1]
-        single = {row.raw: row.leaf(layout, row.personal_digest) for row in read(JournalEntry, layout, keys)}
+        single = {row.raw: row.leaf(layout, row.personal_digest) for row in read(layout, keys)}
     assert len(single) == 4
     assert single == dict(entries(together, layout.kind))
