@@ -149,10 +149,12 @@ class World:
         self.inside: set[int] = set()
         self.waiting: list[Event] = []
         self.books = Books()
-        canary = directory.user("canary")
-        self.idp.user("canary", externalId=canary)
+        self.canary = directory.user("canary")
+        ours = self.idp.user("canary", externalId=self.canary)
+        # It never leaves: a directory that shows no member of any group is not believed about members.
         self.remote_group = directory.group("staff")
-        self.group = self.idp.group("staff", externalId=self.remote_group)
+        directory.members(self.remote_group, self.canary)
+        self.group = self.idp.group("staff", ours, externalId=self.remote_group)
         for index in range(USERS - 1):
             self.happen("make", index)
             self.happen("join", index)
@@ -192,7 +194,8 @@ class World:
 
     def _member(self, index: int, *, joins: bool) -> None:
         (self.inside.add if joins else self.inside.discard)(index)
-        self.directory.members(self.remote_group, *[self.remote[one] for one in sorted(self.inside)])
+        inside = [self.remote[one] for one in sorted(self.inside)]
+        self.directory.members(self.remote_group, self.canary, *inside)
         remote = self.remote[index]
 
         def send() -> int | None:

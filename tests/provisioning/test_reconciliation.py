@@ -99,6 +99,8 @@ def test_a_run_reads_compares_plans_and_closes_with_counts_and_one_journal_entry
         assert run.counts == {
             "pages": 3, "users": 5, "groups": 1, "members": 2, "status": 1, "member_removed": 1, "member_added": 1,
             "opened": 3, "resolved": 0, "wanted": 2,
+            # Nobody sent anything; who is in the group was written here, by the test.
+            "missed": {"local_change": 1, "lost_event": 2},
         }  # fmt: skip
         assert live_findings() == EXPECTED
         plan = Plan.objects.get()
