@@ -14,8 +14,8 @@ from audit.leaves import sealed_models
 from audit.models import Cause, JournalEntry, JournalSubject, history_of
 from audit.scope import scope
 from provisioning.models import Exchange, Shadow
-from tests.conftest import AT, a_cause
-from tests.factories.scim import connect
+from tests.conftest import a_cause
+from tests.factories import seals
 from tests.factories.seals import Sealed, edit, flip, new_key, tamper
 
 if TYPE_CHECKING:
@@ -28,21 +28,17 @@ SEALS = 3
 
 @pytest.fixture(scope="module")
 def committed(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) -> Iterator[Sealed]:
-    """Three seals over what a directory asked for, really committed: what is not finished is never sealed."""
-    with django_db_blocker.unblock():
-        try:
-            with scope(cause=a_cause()):
-                tenant = Tenant.objects.create(slug="sealed", name="Sealed", made_at=AT)
-            folder = tmp_path_factory.mktemp("seals")
-            made = Sealed(connect(tenant), new_key(folder), folder)
-            for name in ("ada", "Zoë", 'q"\\'):
-                made.idp.user(name, title="日本 '\"\\")
-                assert made.seal() is not None
-            assert made.seal() is None
-            assert made.tell_witness() == SEALS
-            yield made
-        finally:
-            call_command("flush", interactive=False, verbosity=0)
+    """Three seals over what a directory asked for."""
+
+    def story(made: Sealed) -> None:
+        for name in ("ada", "Zoë", 'q"\\'):
+            made.idp.user(name, title="日本 '\"\\")
+            assert made.seal() is not None
+        assert made.seal() is None
+        assert made.tell_witness() == SEALS
+
+    with seals.committed(django_db_blocker, tmp_path_factory, story) as made:
+        yield made
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import io
 import json
 import subprocess
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,14 +15,17 @@ from typing import TYPE_CHECKING, Any
 from django.core.management import call_command
 from django.db import connection
 
+from accounts.models import Tenant
 from audit import sealing
 from audit.scope import scope
 from audit.seal_keys import make
 from audit.standalone import verify_export
-from tests.conftest import AT, as_owner
+from tests.conftest import AT, a_cause, as_owner
+from tests.factories.scim import connect
 
 if TYPE_CHECKING:
-    from accounts.models import Tenant
+    from collections.abc import Callable, Iterator
+
     from audit.models import Seal
     from audit.seal_keys import SigningKey
     from tests.factories.scim import Idp
@@ -149,3 +153,18 @@ def flip(word: str) -> str:
     raw = bytearray(base64.b64decode(word))
     raw[0] ^= 1
     return base64.b64encode(raw).decode()
+
+
+@contextmanager
+def committed(blocker: Any, folders: Any, story: Callable[[Sealed], None]) -> Iterator[Sealed]:
+    """A tenant with a chain of seals over what a story tells, really committed: what is not finished is never sealed."""
+    with blocker.unblock():
+        try:
+            with scope(cause=a_cause()):
+                tenant = Tenant.objects.create(slug="sealed", name="Sealed", made_at=AT)
+            folder = folders.mktemp("seals")
+            made = Sealed(connect(tenant), new_key(folder), folder)
+            story(made)
+            yield made
+        finally:
+            call_command("flush", interactive=False, verbosity=0)

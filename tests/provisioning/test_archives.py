@@ -12,7 +12,7 @@ from django.core.management import CommandError, call_command
 from django.db import transaction
 
 from accounts import tenants
-from accounts.models import RoleName, Tenant
+from accounts.models import RoleName
 from audit import archiving
 from audit.models import Archived, JournalEntry, Seal
 from audit.scope import scope
@@ -20,9 +20,9 @@ from provisioning import archives, bodies, rebuilding
 from provisioning.models import BodyKey, Exchange, Rebuild
 from provisioning.models.erasure import Archive
 from tests.conftest import AT, a_cause, as_eraser, as_owner
+from tests.factories import seals
 from tests.factories.governance import staff
-from tests.factories.scim import connect
-from tests.factories.seals import Sealed, new_key, tamper
+from tests.factories.seals import Sealed, tamper
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,27 +34,23 @@ WHO = {"by": "L.Chen", "reason": "retention"}
 
 @pytest.fixture(scope="module")
 def committed(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) -> Iterator[Sealed]:
-    """Ada has been deleted, Grace is there, something was refused, something came after the last seal: really committed."""
-    with django_db_blocker.unblock():
-        try:
-            with scope(cause=a_cause()):
-                tenant = Tenant.objects.create(slug="sealed", name="Sealed", made_at=AT)
-            with scope(tenant=tenant.pk, cause=a_cause()):
-                staff(tenant, "l.chen", RoleName.SECURITY, at=AT)
-            folder = tmp_path_factory.mktemp("seals")
-            made = Sealed(connect(tenant), new_key(folder), folder)
-            ada, grace = made.idp.user("ada"), made.idp.user("grace")
-            made.seal()
-            made.idp.patch(f"/Users/{ada}", {"op": "replace", "path": "title", "value": "Countess"})
-            made.idp.post("/Users", {"userName": "grace"})
-            made.idp.patch(f"/Users/{grace}", {"op": "replace", "path": "title", "value": "Admiral"})
-            made.idp.delete(f"/Users/{ada}", Idempotency_Key="once")
-            made.seal()
-            made.idp.patch(f"/Users/{grace}", {"op": "replace", "path": "title", "value": "Rear admiral"})
-            made.tell_witness()
-            yield made
-        finally:
-            call_command("flush", interactive=False, verbosity=0)
+    """Ada has been deleted, Grace is there, something was refused, something came after the last seal."""
+
+    def story(made: Sealed) -> None:
+        with scope(tenant=made.tenant.pk, cause=a_cause()):
+            staff(made.tenant, "l.chen", RoleName.SECURITY, at=AT)
+        ada, grace = made.idp.user("ada"), made.idp.user("grace")
+        made.seal()
+        made.idp.patch(f"/Users/{ada}", {"op": "replace", "path": "title", "value": "Countess"})
+        made.idp.post("/Users", {"userName": "grace"})
+        made.idp.patch(f"/Users/{grace}", {"op": "replace", "path": "title", "value": "Admiral"})
+        made.idp.delete(f"/Users/{ada}", Idempotency_Key="once")
+        made.seal()
+        made.idp.patch(f"/Users/{grace}", {"op": "replace", "path": "title", "value": "Rear admiral"})
+        made.tell_witness()
+
+    with seals.committed(django_db_blocker, tmp_path_factory, story) as made:
+        yield made
 
 
 @pytest.fixture

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from django.core.management import call_command
 from django.db import DatabaseError, connection, transaction
 
 from accounts import lifecycle, ownership
-from accounts.models import Account, Tenant
+from accounts.models import Account
 from accounts.models.account import AccountState
 from accounts.models.hold import HoldKind
 from audit.models import Cause, CauseKind, ErasedValue, JournalEntry, history_of
@@ -18,9 +17,9 @@ from provisioning import bodies, erasure
 from provisioning.models import BodyKey, Exchange, Plan, Shadow
 from provisioning.models.erasure import Erasure
 from tests.conftest import AT, a_cause, as_eraser
+from tests.factories import seals
 from tests.factories.governance import a_service
-from tests.factories.scim import connect
-from tests.factories.seals import Sealed, new_key, tamper
+from tests.factories.seals import Sealed, tamper
 from tests.house import rows
 
 if TYPE_CHECKING:
@@ -32,27 +31,23 @@ OTHER = "grace.hopper"
 
 @pytest.fixture(scope="module")
 def committed(django_db_setup: None, django_db_blocker: Any, tmp_path_factory: Any) -> Iterator[Sealed]:
-    """Two people of a directory, one of whom has left, all of it sealed and really committed."""
-    with django_db_blocker.unblock():
-        try:
-            with scope(cause=a_cause()):
-                tenant = Tenant.objects.create(slug="sealed", name="Sealed", made_at=AT)
-            folder = tmp_path_factory.mktemp("seals")
-            made = Sealed(connect(tenant), new_key(folder), folder)
-            ada = made.idp.user(NAME, emails=[{"value": MAIL}], title=TITLE, externalId="e-1815")
-            made.idp.user(OTHER, title="Rear admiral")
-            made.seal()
-            made.idp.group("Analysts", ada)
-            made.idp.patch(f"/Users/{ada}", {"op": "replace", "path": "title", "value": f"{TITLE} of Lovelace"})
-            made.idp.post("/Users", {"schemas": [], "userName": NAME})
-            made.seal()
-            made.idp.patch(f"/Users/{ada}", {"op": "replace", "path": "active", "value": False})
-            made.idp.delete(f"/Users/{ada}")
-            made.seal()
-            made.tell_witness()
-            yield made
-        finally:
-            call_command("flush", interactive=False, verbosity=0)
+    """Two people of a directory, one of whom has left."""
+
+    def story(made: Sealed) -> None:
+        ada = made.idp.user(NAME, emails=[{"value": MAIL}], title=TITLE, externalId="e-1815")
+        made.idp.user(OTHER, title="Rear admiral")
+        made.seal()
+        made.idp.group("Analysts", ada)
+        made.idp.patch(f"/Users/{ada}", {"op": "replace", "path": "title", "value": f"{TITLE} of Lovelace"})
+        made.idp.post("/Users", {"schemas": [], "userName": NAME})
+        made.seal()
+        made.idp.patch(f"/Users/{ada}", {"op": "replace", "path": "active", "value": False})
+        made.idp.delete(f"/Users/{ada}")
+        made.seal()
+        made.tell_witness()
+
+    with seals.committed(django_db_blocker, tmp_path_factory, story) as made:
+        yield made
 
 
 @pytest.fixture
