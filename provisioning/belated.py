@@ -25,7 +25,7 @@ _SQL = attribution.statements(__file__)
 
 
 def catch_up(*, snapshot: Snapshot, at: datetime) -> int:
-    """Say of each repair, and each finding, of a lost event whose event has come since that it was late. How many."""
+    """Say of each repair, and each finding, of a lost event whose event has come since that it was late. How many differences."""
     changes: dict[UUID, UUID] = {}
     keys = {row["key"]: UUID(row["exchange"]) for row in _rows("late_comings", snapshot, at)}
     for row, exchange in _come(_rows("lost_repairs", snapshot, at)):
@@ -34,7 +34,7 @@ def catch_up(*, snapshot: Snapshot, at: datetime) -> int:
     word = Attribution.LATE_EVENT
     plans.attribute_anew(changes, was=Attribution.LOST_EVENT, word=word)
     findings.attribute_anew(keys, was=Attribution.LOST_EVENT, word=word, seen_since=at - ON_ITS_WAY)
-    return len(changes.keys() | keys.keys())
+    return len(keys)
 
 
 def _key(snapshot: Snapshot, row: Mapping[str, Any]) -> str:

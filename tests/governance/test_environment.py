@@ -35,6 +35,7 @@ def test_a_plain_address_has_our_options(monkeypatch):
         "HOST": "db.example",
         "PORT": "5433",
         "CONN_MAX_AGE": 0,
+        "CONN_HEALTH_CHECKS": True,
         "OPTIONS": {"connect_timeout": 10, "application_name": "rollcall", "options": "-c lock_timeout=30s"},
     }
 

@@ -12,6 +12,7 @@ import pytest
 from accounts import findings as door
 from accounts.models import RoleName, User
 from accounts.models.finding import Finding, FindingKind, Severity
+from audit.keys import uuid7
 from audit.scope import scope
 from governance import dashboard
 from provisioning.models.run import Run
@@ -171,3 +172,42 @@ def test_a_finding_says_what_it_is_what_closes_it_and_which_verb_is_over(securit
     assert "Acknowledge : it is acknowledged, and can't become that from there" in page
     assert security.post(f"{url}take/", {"reason": "mine"}).status_code == 302
     assert "Give back" in text_of(security.get(url))
+
+
+@pytest.mark.parametrize(
+    ("word", "by", "says", "leads"),
+    [
+        ("lost_event", {}, "Never said: nothing that says so has arrived here", ""),
+        (
+            "refused",
+            "exchange",
+            "Said, and refused here: its system said so, and was refused. The exchange",
+            "/ledger/{id}/",
+        ),
+        ("parked", "received", "What waits stands above the ledger", "/ledger/?system={system}"),
+        ("mapping_change", "rule", "A rule was changed since: what its system had said", "/systems/{system}/"),
+        ("local_change", "cause", "Changed here since: somebody, or a sweep of ours, changed it", ""),
+    ],
+)
+def test_a_finding_says_why_no_event_had_told_of_it_and_leads_to_what_decided_that(
+    security: Client, tenant: Tenant, word: str, by: str, says: str, leads: str
+) -> None:
+    at, key = now(), str(uuid7())
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        system = a_system(tenant, at=at)
+        found = a_finding(
+            FindingKind.STATUS_DIFFERS, "k.osei differs", at=at, system=system.pk, attribution=word,
+            attributed_by={"kind": by, "id": key} if by else {},
+        )  # fmt: skip
+    answer = security.get(f"{PAGE}{found.pk}/")
+    assert "Why no event had said so" in text_of(answer)
+    assert says in text_of(answer)
+    assert leads.format(id=key, system=system.pk) in answer.content.decode()
+    assert (f"cause {key}" in text_of(answer)) == (by == "cause")
+
+
+def test_a_finding_that_no_event_could_have_told_of_says_nothing_about_events(security: Client, tenant: Tenant) -> None:
+    at = now()
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        found = a_finding(FindingKind.NOT_MEASURED, "Okta was not read", at=at)
+    assert "Why no event had said so" not in text_of(security.get(f"{PAGE}{found.pk}/"))

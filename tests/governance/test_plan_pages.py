@@ -15,6 +15,7 @@ from accounts import lifecycle, memberships
 from accounts.models import Account, RoleName, Tenant, User
 from accounts.models.account import AccountState
 from accounts.models.group import Group, Membership, Origin
+from audit.keys import uuid7
 from audit.scope import scope
 from governance import approvals
 from governance.admin import plan_facts
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.face, pytest.mark.django_db]
 
 DAY = dt.timedelta(days=1)
+STOPPED_QUERIES = 22
 
 
 @dataclass
@@ -283,6 +285,33 @@ def test_every_change_is_in_a_file_that_no_spreadsheet_runs(client: Client, stop
         ("2", "deprovision", "bo", "no", "planned"),
         ("3", "deprovision", "cy", "no", "planned"),
     ]
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_each_change_says_why_no_event_had_asked_for_it_at_the_same_cost(
+    client: Client, stopped: Stopped, count: int, django_assert_num_queries: Any
+) -> None:
+    exchange = uuid7()
+    with scope(tenant=stopped.tenant.pk, cause=a_cause()):
+        changes = list(stopped.plan.changes.order_by("position")[:count])
+        stopped.plan.changes.filter(pk__in=[one.pk for one in changes]).update(
+            attribution="refused", attributed_by={"kind": "exchange", "id": str(exchange)}
+        )
+    enter(client, a_user("audra", RoleName.AUDITOR, tenant=stopped.tenant))
+    shown = client.get(stopped.page)
+    assert f"Why no event had said so {count} said, and refused here" in text_of(shown)
+    assert shown.content.decode().count(f'/admin/ledger/{exchange}/">said, and refused here</a>') == count
+    with django_assert_num_queries(STOPPED_QUERIES):
+        client.get(stopped.page)
+    answer: Any = client.get(f"{stopped.page}changes.csv")
+    rows = list(csv.DictReader(io.StringIO(b"".join(answer.streaming_content).decode())))
+    assert [row["attribution"] for row in rows] == ["refused"] * count + [""] * (3 - count)
+
+
+def test_a_plan_without_a_word_about_events_has_no_column_for_it(client: Client, stopped: Stopped) -> None:
+    shown = text_of(enter(client, a_user("audra", RoleName.AUDITOR, tenant=stopped.tenant)).get(stopped.page))
+    assert "Why no event had said so" not in shown
+    assert "Its event" not in shown
 
 
 def test_somebody_of_another_tenant_gets_no_file(client: Client, stopped: Stopped, make_tenant: Any) -> None:

@@ -220,3 +220,17 @@ def test_a_reading_without_groups_says_so_and_counts_no_membership(security: Cli
     assert "memberships ? it does not show them" in " ".join(
         f"{one.name} {one.shape} {one.detail}" for one in reads(Connection(connector="scim"), [run])
     )
+
+
+def test_a_reading_says_how_many_of_its_differences_no_event_had_told_of_and_why(
+    security: Client, tenant: Tenant
+) -> None:
+    counts = {"missed": {"lost_event": 2, "refused": 5, "late_event": 2}}
+    page = text_of(page_of(security, a_run(tenant, RunState.CLOSED, step="closed", counts=counts)))
+    # The most first, and then by name of the word.
+    assert "Why no event had said so 5 said, and refused here 2 said late, or out of turn 2 never said" in page
+
+
+def test_a_reading_that_found_nothing_says_nothing_about_events(security: Client, tenant: Tenant) -> None:
+    page = text_of(page_of(security, a_run(tenant, RunState.CLOSED, step="closed", counts={"missed": {}})))
+    assert "Why no event had said so" not in page
