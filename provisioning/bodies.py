@@ -72,9 +72,13 @@ def of_day(*, tenant: UUID, exchange_id: UUID) -> UUID:
 def made(*, tenant: UUID, subject: UUID) -> Key:
     """A new key, wrapped for its row, which is to be written with what it encrypts."""
     secret = AESGCM.generate_key(_KEY_BITS)
+    return Key(uuid7(), subject, secret, _wrap(secret, tenant=tenant, subject=subject))
+
+
+def _wrap(secret: bytes, *, tenant: UUID, subject: UUID) -> bytes:
     nonce = os.urandom(_NONCE)
     wrapping = _of_tenant(tenant, settings.ROLLCALL_FIELD_KEYS[0])
-    return Key(uuid7(), subject, secret, _FORM + nonce + wrapping.encrypt(nonce, secret, subject.bytes))
+    return _FORM + nonce + wrapping.encrypt(nonce, secret, subject.bytes)
 
 
 def standing(subject: UUID) -> Key | None:
@@ -105,6 +109,16 @@ def unwrapped(row: BodyKey) -> bytes:
         except InvalidTag:
             continue
     raise BodyUnreadable(_("Its key can't be unwrapped: put what wrapped it back into ROLLCALL_FIELD_KEYS."))
+
+
+def wrapped_anew(row: BodyKey) -> bytes | None:
+    """The same key under the newest field key; nothing, where that wraps it already. Raises `BodyUnreadable`."""
+    newest = _of_tenant(row.tenant_id, settings.ROLLCALL_FIELD_KEYS[0])
+    try:
+        newest.decrypt(*_parts(row.wrapped), row.subject_id.bytes)
+    except InvalidTag:
+        return _wrap(unwrapped(row), tenant=row.tenant_id, subject=row.subject_id)
+    return None
 
 
 def _parts(sealed: bytes | memoryview) -> tuple[bytes, bytes]:

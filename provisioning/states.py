@@ -127,3 +127,4 @@ class Event(StrEnum):
     REBUILT = "ledger.rebuilt"
     ERASED = "account.erased"
     ARCHIVED = "ledger.archived"
+    KEYS_WRAPPED = "ledger.keys_wrapped"

@@ -106,12 +106,13 @@ class Exchange(TenantOwned):
 class BodyKey(TenantOwned):
     """The key of all bodies about one subject, wrapped under its tenant's.
 
-    Append-only for the application; erasure and retention delete it, under their own role. What is said of the subject
+    Append-only for the application; erasure and retention delete it, under their own role, which also wraps it anew when the
+    field key changes (`provisioning.rewrapping`). What is said of the subject
     after that has another key, of another id.
     """
 
     rights: ClassVar = Rights.EVIDENCE
-    for_eraser: ClassVar = ("SELECT", "DELETE")
+    for_eraser: ClassVar = ("SELECT", "DELETE", "UPDATE (wrapped)")
     untracked: ClassVar = "a history would keep what its deletion destroys"
 
     subject_id = models.UUIDField()
