@@ -99,7 +99,8 @@ def partitions_of(table: str) -> dict[str, str]:
 def test_what_grows_for_ever_has_24_months_without_a_gap_and_a_default(db, table):
     found = partitions_of(table)
     assert found.pop(f"{table}_other") == "DEFAULT"
-    assert len(found) == 24
+    # One more, where the run crosses the end of a month and a task of another test makes it.
+    assert len(found) in {24, 25}
     names = sorted(found)
     first = dt.datetime.strptime(names[0][-7:], "%Y_%m").replace(tzinfo=dt.UTC)
     month = first

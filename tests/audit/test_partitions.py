@@ -54,6 +54,13 @@ def part_of(entry: JournalEntry) -> str:
         return str(cursor.fetchone()[0])
 
 
+@pytest.fixture(autouse=True)
+def made_this_month(db: None) -> None:
+    """A run that crosses the end of a month has a database with 23 months ahead: what is said here is not about that one."""
+    if name(JOURNAL, 23) not in partitions_of(JOURNAL):
+        pytest.skip("the database of this run was made before the month began")
+
+
 def test_with_24_months_there_is_nothing_to_add():
     assert partitions.add_months() == partitions.Added()
     assert partitions.months_ahead(at=month(0)) == dict.fromkeys(TABLES, 23)
