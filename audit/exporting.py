@@ -17,7 +17,7 @@ from audit import erased, sealing
 from audit.chain import Link, Run, links, runs
 from audit.guards import tenant_field
 from audit.leaves import key_text, reach_of, sealed_models, texts
-from audit.models import Cause
+from audit.models import Archived, Cause
 from audit.strays import strays
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def lines(*, tenant: UUID | None, at: datetime, until: int | None = None) -> Ite
     """
     yield _line({"rollcall": "sealed", "version": VERSION, "tenant": str(tenant) if tenant else None, "at": str(at)})
     seals = rows = 0
+    has_archives = Archived.objects.exists()
     chain = links(tenant)
     if until is not None:
         chain = takewhile(lambda link: link.seal.number <= until, chain)
@@ -49,19 +50,24 @@ def lines(*, tenant: UUID | None, at: datetime, until: int | None = None) -> Ite
         waiting = next(found, None)
         for place, link in enumerate(run.links, 1):
             yield _seal(link)
-            yield from _archived(link)
+            if has_archives:
+                yield from _archived(link)
             seals += 1
             while waiting is not None and waiting[0] == place:
                 yield waiting[-1]
                 rows += 1
                 waiting = next(found, None)
+    yield from _strays()
+    since = sealing.unsealed_since(tenant=tenant)
+    end = {"seals": seals, "rows": rows, "unsealed_since": str(since) if since else None}
+    yield _line({"end": end if until is None else {**end, "until": until}})
+
+
+def _strays() -> Iterator[str]:
     for model in sealed_models():
         if model is not Cause and tenant_field(model) is not None:
             for key in strays(model):
                 yield _line({"stray": {"table": model._meta.db_table, "key": key}})
-    since = sealing.unsealed_since(tenant=tenant)
-    end = {"seals": seals, "rows": rows, "unsealed_since": str(since) if since else None}
-    yield _line({"end": end if until is None else {**end, "until": until}})
 
 
 def _line(body: dict[str, Any]) -> str:
@@ -94,10 +100,12 @@ def _seal(link: Link) -> str:
 
 def _archived(link: Link) -> Iterator[str]:
     """Which of the seal's rows are not in the database any more, since an archive has them."""
-    if link.shape is not None:
-        for table, (layout, _) in sorted(link.shape.tables.items()):
-            if keys := sorted(erased.archived(link.seal.number, layout)):
-                yield _line({"archived": {"table": table, "keys": [key_text(key, layout.kind) for key in keys]}})
+    tables = link.shape.tables if link.shape is not None else {}
+    for table, keys in erased.archived_of(link.seal.number):
+        if table in tables:
+            kind = tables[table][0].kind
+            said = [key_text(key, kind) for key in sorted(erased.split(keys, kind))]
+            yield _line({"archived": {"table": table, "keys": said}})
 
 
 def _rows_of(model: type[models.Model], run: Run, reach: Reach) -> Iterator[tuple[int, str, bytes, str]]:
