@@ -23,10 +23,10 @@ from django.utils.dateparse import parse_date, parse_datetime
 
 from accounts.tenants import kept_since
 from audit import exporting
-from audit.models import Cause, CauseKind
 from audit.scope import scope
 from audit.standalone import verify_export
-from governance.erasers import Asked, asked_by
+from governance.asked import Asked
+from governance.erasers import asked_by
 from provisioning import archives
 
 
@@ -71,11 +71,7 @@ class Command(BaseCommand):
             raise CommandError("say with --out where the file goes, and with --key by which key it is verified")
         written = self._write(options["out"], asked, number=seal.number, now=now)
         self._verify(options)
-        cause = Cause(
-            kind=CauseKind.COMMAND, actor=asked.name, user_id=asked.user_id, identity_id=asked.identity_id,
-            subject="manage.py archive", reason=asked.reason,
-        )  # fmt: skip
-        with scope(tenant=tenant, cause=cause):
+        with scope(tenant=tenant, cause=asked.cause()):
             row = archives.take_out(
                 written=written, before=before, number=seal.number, asked_by=asked.name, reason=asked.reason,
                 forget=options["forget"],

@@ -16,9 +16,9 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models.account import Account
-from audit.models import Cause, CauseKind
 from audit.scope import scope
-from governance.erasers import Asked, asked_by
+from governance.asked import Asked
+from governance.erasers import asked_by
 from provisioning import erasure
 
 
@@ -42,12 +42,8 @@ class Command(BaseCommand):
             with scope(tenant=asked.tenant.pk):
                 self._would(self._account(asked, options))
             return
-        cause = Cause(
-            kind=CauseKind.COMMAND, actor=asked.name, user_id=asked.user_id, identity_id=asked.identity_id,
-            subject="manage.py erase", reason=asked.reason,
-        )  # fmt: skip
         try:
-            with scope(tenant=asked.tenant.pk, cause=cause):
+            with scope(tenant=asked.tenant.pk, cause=asked.cause()):
                 account = self._account(asked, options)
                 row, names = erasure.erase(
                     account=account, asked_by=asked.name, reason=asked.reason, at=datetime.now(UTC)
@@ -69,7 +65,7 @@ class Command(BaseCommand):
             raise CommandError(f"{options['account']!r} is no id of an account") from error
         if account is None:
             raise CommandError(f"there is no account {options['account']} in {asked.tenant}")
-        if account.identity_id is not None and account.identity_id == asked.identity_id:
+        if account.identity_id is not None and account.identity_id == asked.user.identity_id:
             raise CommandError("nobody erases themselves: somebody else has to")
         return account
 

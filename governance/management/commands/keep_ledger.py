@@ -9,10 +9,8 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts import tenants
-from accounts.models.tenant import Tenant
-from accounts.models.user import User
-from audit.models import Cause, CauseKind
 from audit.scope import scope
+from governance.asked import Asked, tenant_called, who_asks
 
 FOREVER = "forever"
 
@@ -38,21 +36,12 @@ class Command(BaseCommand):
             raise CommandError(f"{text!r} is neither a number of months nor {FOREVER}")
         if not options["reason"].strip():
             raise CommandError("say with --reason why")
-        with scope():
-            tenant = Tenant.objects.filter(slug=options["tenant"]).first()
-            user = User.objects.filter(username_key=options["by"].strip().casefold(), is_active=True).first()
-        if tenant is None:
-            raise CommandError(f"there is no tenant {options['tenant']!r}")
-        if user is None:
-            raise CommandError(f"say with --by who you are: nobody signs in as {options['by']!r}")
-        cause = Cause(
-            kind=CauseKind.COMMAND, actor=str(user), user_id=user.pk, identity_id=user.identity_id,
-            subject="manage.py keep_ledger", reason=options["reason"],
-        )  # fmt: skip
+        tenant = tenant_called(options["tenant"])
+        asked = Asked(tenant, who_asks(options["by"]), options["reason"], "keep_ledger")
         months = None if text == FOREVER else int(text)
         try:
-            with scope(tenant=tenant.pk, cause=cause):
-                changed = tenants.keep_ledger(tenant=tenant, months=months, by=str(user), reason=options["reason"])
+            with scope(tenant=tenant.pk, cause=asked.cause()):
+                changed = tenants.keep_ledger(tenant=tenant, months=months, by=asked.name, reason=asked.reason)
         except tenants.BadTenant as error:
             raise CommandError(str(error)) from error
         how_long = "for ever" if months is None else f"for {months} months"

@@ -11,9 +11,9 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from accounts.models.finding import Finding, FindingKind
-from accounts.models.tenant import Tenant
 from accounts.states import FINDING_OPEN
 from audit.scope import scope
+from governance.asked import tenant_called
 from provisioning import rebuilding
 from provisioning.models.rebuild import Rebuild
 
@@ -32,10 +32,7 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Fold to the end, and say what was shown."""
-        with scope():
-            tenant = Tenant.objects.filter(slug=options["tenant"]).first()
-        if tenant is None:
-            raise CommandError(f"there is no tenant {options['tenant']!r}")
+        tenant = tenant_called(options["tenant"])
         rebuilding.advance(
             tenant=tenant.pk, clock=lambda: datetime.now(UTC), go_on=lambda: True, from_empty=options["from_empty"]
         )

@@ -16,10 +16,9 @@ from django.utils.dateparse import parse_datetime
 
 from accounts.models.system import System
 from accounts.models.tenant import Tenant
-from accounts.models.user import User
 from accounts.rules import Refused
-from audit.models import Cause, CauseKind
 from audit.scope import scope
+from governance.asked import Asked, tenant_called, who_asks
 from provisioning import replay, replaying
 from provisioning.changes import Outcome
 from provisioning.models.exchange import Exchange
@@ -62,10 +61,7 @@ class Command(BaseCommand):
 
     def handle(self, *_: Any, **options: Any) -> None:
         """Simulate, or replay until it is done."""
-        with scope():
-            tenant = Tenant.objects.filter(slug=options["tenant"]).first()
-        if tenant is None:
-            raise CommandError(f"there is no tenant {options['tenant']!r}")
+        tenant = tenant_called(options["tenant"])
         with scope(tenant=tenant.pk):
             asked = self._range(options)
         if options["simulate"]:
@@ -136,17 +132,10 @@ class Command(BaseCommand):
         return str(judged.outcome), f": {'; '.join(said)}" if said else ""
 
     def _begin(self, tenant: Tenant, asked: Range, options: Mapping[str, Any]) -> Replay:
-        with scope():
-            user = User.objects.filter(username_key=options["by"].strip().casefold(), is_active=True).first()
-        if user is None:
-            raise CommandError(f"say with --by who you are: nobody signs in as {options['by']!r}")
-        cause = Cause(
-            kind=CauseKind.COMMAND, actor=str(user), user_id=user.pk, identity_id=user.identity_id,
-            subject="manage.py replay", reason=options["reason"],
-        )  # fmt: skip
+        by = Asked(tenant, who_asks(options["by"]), options["reason"], "replay")
         try:
-            with scope(tenant=tenant.pk, cause=cause):
-                return replaying.begin(asked, by=user, reason=options["reason"], at=_now())
+            with scope(tenant=tenant.pk, cause=by.cause()):
+                return replaying.begin(asked, by=by.user, reason=by.reason, at=_now())
         except (BadRange, Refused) as error:
             raise CommandError(str(error)) from error
 

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import BaseCommand, CommandError
 
-from audit.models import Cause, CauseKind
 from audit.scope import scope
 from governance.erasers import asked_by
 from provisioning import rewrapping
@@ -37,12 +36,8 @@ class Command(BaseCommand):
         seen = wrapped = 0
         last: UUID | None = None
         while True:
-            cause = Cause(
-                kind=CauseKind.COMMAND, actor=asked.name, user_id=asked.user_id, identity_id=asked.identity_id,
-                subject="manage.py rewrap_keys", reason=asked.reason,
-            )  # fmt: skip
             try:
-                with scope(tenant=asked.tenant.pk, cause=cause):
+                with scope(tenant=asked.tenant.pk, cause=asked.cause()):
                     found = rewrapping.rewrap(after=last)
             except BodyUnreadable as error:
                 raise CommandError(f"after {wrapped} of {seen}: {error}") from error
