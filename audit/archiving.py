@@ -12,7 +12,7 @@ from uuid import UUID
 from audit import sealing
 from audit.cause import current
 from audit.chain import links
-from audit.leaves import DIGEST, KEY_SIZES
+from audit.leaves import entries
 from audit.models import Archived, Seal
 
 if TYPE_CHECKING:
@@ -32,13 +32,12 @@ def last_before(*, tenant: UUID, before: datetime) -> Seal | None:
 
 def sealed_keys(model: type[models.Model], *, tenant: UUID, until: int) -> Iterator[tuple[int, list[UUID]]]:
     """By the number of each seal up to that one, the keys of its rows of this table. For tables whose key is a uuid."""
-    size = KEY_SIZES["uuid"] + DIGEST
     for link in links(tenant):
         if link.seal.number > until:
             return
         part = link.parts.get(model._meta.db_table, b"")
         if part:
-            yield link.seal.number, [UUID(bytes=part[at : at + 16]) for at in range(0, len(part), size)]
+            yield link.seal.number, [UUID(bytes=key) for key, _ in entries(part, "uuid")]
 
 
 def note(model: type[models.Model], keys: Iterable[UUID], *, number: int, archive_id: UUID) -> None:

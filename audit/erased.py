@@ -7,11 +7,10 @@ left and the digest that was kept, and what was erased must be blank. An archive
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
-from uuid import UUID
+from typing import TYPE_CHECKING
 
 from audit.erasing import BLANK
-from audit.leaves import KEY_SIZES
+from audit.leaves import KEY_SIZES, key_value
 from audit.models import Archived, ErasedValue
 from audit.rows import read
 
@@ -28,7 +27,7 @@ def leaves(layout: Layout, keys: Sequence[bytes]) -> dict[bytes, bytes]:
     """Of those of these rows that were erased, and are blank: the leaf that they give with the digest that was kept."""
     found: dict[bytes, bytes] = {}
     for start in range(0, len(keys), _AT_ONCE):
-        some = [_value(key, layout.kind) for key in keys[start : start + _AT_ONCE]]
+        some = [key_value(key, layout.kind) for key in keys[start : start + _AT_ONCE]]
         of_table = ErasedValue.objects.filter(table_name=layout.table, row_key__in=[str(key) for key in some])
         kept = dict(of_table.values_list("row_key", "digest"))
         if not kept:
@@ -43,10 +42,6 @@ def leaves(layout: Layout, keys: Sequence[bytes]) -> dict[bytes, bytes]:
 def is_blank(text: str | None) -> bool:
     """Whether that is what stands where something was erased."""
     return text is None or _BLANK.fullmatch(text) is not None
-
-
-def _value(key: bytes, kind: str) -> Any:
-    return UUID(bytes=key) if kind == "uuid" else int.from_bytes(key, "big", signed=True)
 
 
 def archived(number: int, layout: Layout) -> set[bytes]:

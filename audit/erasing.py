@@ -16,14 +16,14 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
 
 from audit.cause import current
-from audit.leaves import Layout, Shape, layout_of, sealed_models
+from audit.leaves import Layout, Shape, cause_column, layout_of, sealed_models
 from audit.models import (
-    Cause,
     ErasedValue,
     JournalEntry,
     JournalSubject,
     Seal,
     history_of,
+    is_global,
     is_history,
     personal_columns,
     tracked,
@@ -63,7 +63,7 @@ def _say(word: str) -> None:
 def about(row: models.Model) -> dict[type[models.Model], set[Any]]:
     """The keys of all rows that are about this one: itself, what refers to it, and what refers to that.
 
-    What has nothing to erase, in itself or in what refers to it, is passed through all the same.
+    What has nothing to erase is left out, and what refers to it alone with it.
     """
     found: dict[type[models.Model], set[Any]] = {type(row): {row.pk}}
     waiting: list[Any] = [type(row)]
@@ -87,7 +87,7 @@ def _references(target: type[models.Model]) -> Iterator[tuple[Any, models.Foreig
 
 
 def _leads_on(model: type[models.Model]) -> bool:
-    return bool(personal_columns(model)) and not getattr(model, "global_because", None)
+    return bool(personal_columns(model)) and not is_global(model)
 
 
 def with_history(
@@ -225,12 +225,10 @@ def _by_layout(model: type[models.Model], keys: Sequence[Any]) -> dict[Layout, l
 def _seals(model: type[models.Model], keys: Sequence[Any]) -> dict[Any, UUID | None]:
     """By row, the seal that covers its cause."""
     table, key = model._meta.db_table, model._meta.pk.column
-    if model is Cause:
-        join = "JOIN audit_cause c ON c.id = r.id"
-    elif model is JournalSubject:
+    if model is JournalSubject:
         join = f"JOIN {JournalEntry._meta.db_table} e ON e.id = r.entry_id JOIN audit_cause c ON c.id = e.cause_id"
     else:
-        join = "JOIN audit_cause c ON c.id = r.cause_id"
+        join = f"JOIN audit_cause c ON c.id = r.{cause_column(model)}"
     with connection.cursor() as cursor:
         cursor.execute(
             f'SELECT r."{key}", (SELECT s.id FROM audit_seal s WHERE s.tenant_id = c.tenant_id'  # noqa: S608  names of our models

@@ -1,14 +1,14 @@
 """What the database's roles may do, table by table: the application's, and that of recorded erasure and retention.
 
-The application's role has what a model declares as its `rights`. The eraser's reads everything that is ours, may blank what
-a model calls `personal` and its salt, and beyond that has only what a model declares in `for_eraser`.
+The application's role has what a model declares as its `rights`. The eraser's reads history and what can tell of a person, may
+blank what a model calls `personal` and its salt, and beyond that has only what a model declares in `for_eraser`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from audit.models import Rights, history_of, is_history, personal_columns, tracked
+from audit.models import Rights, history_of, is_global, is_history, personal_columns, tracked
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -52,7 +52,7 @@ def for_eraser(model: type[models.Model]) -> frozenset[str]:
     """
     declared = frozenset({"SELECT"}) if is_history(model) else frozenset(getattr(model, "for_eraser", ()))
     columns = personal_columns(model)
-    if not columns or getattr(getattr(model, "instance_type", model), "global_because", None):
+    if not columns or is_global(model):
         return declared
     salt = {f.column for f in model._meta.local_fields} & {"salt"}
     return declared | _seen(model) | {f"UPDATE ({column})" for column in columns | salt}

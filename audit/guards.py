@@ -23,7 +23,7 @@ from django.db.migrations.operations.base import Operation
 
 from audit.fields import TenantForeignKey
 from audit.grants import APP_ROLE, APPEND_ONLY, grant, rights_of
-from audit.models import history_of, is_history, tracked
+from audit.models import history_of, is_global, is_history, tracked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,7 +43,7 @@ def functions() -> str:
 
 def tenant_field(model: type[models.Model]) -> models.Field[Any, Any] | None:
     """The column that says whose row it is, where there is one and the model is not global by declaration."""
-    if getattr(getattr(model, "instance_type", model), "global_because", None):
+    if is_global(model):
         return None
     return next((f for f in model._meta.local_fields if f.column == "tenant_id"), None)
 

@@ -176,9 +176,14 @@ def leaf_digests(part: bytes, kind: str) -> list[bytes]:
     return [part[at : at + DIGEST] for at in range(key, len(part), key + DIGEST)]
 
 
+def key_value(key: bytes, kind: str) -> UUID | int:
+    """A row's key as a column has it."""
+    return UUID(bytes=key) if kind == "uuid" else int.from_bytes(key, "big", signed=True)
+
+
 def key_text(key: bytes, kind: str) -> str:
     """A row's key as people write it."""
-    return str(UUID(bytes=key)) if kind == "uuid" else str(int.from_bytes(key, "big", signed=True))
+    return str(key_value(key, kind))
 
 
 @cache

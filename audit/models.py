@@ -300,3 +300,8 @@ def personal_columns(model: type[models.Model]) -> set[str]:
     columns = {str(named._meta.get_field(name).column) for name in getattr(named, "personal", ())}
     kept = {f.column for f in model._meta.local_fields}
     return (columns | ({"history_change_reason"} if is_history(model) else set())) & kept
+
+
+def is_global(model: type[models.Model]) -> bool:
+    """Whether the model, or that of which it is the history, says that it belongs to no tenant."""
+    return bool(getattr(getattr(model, "instance_type", model), "global_because", None))

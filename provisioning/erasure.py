@@ -27,7 +27,7 @@ from audit import erasing
 from audit.cause import current
 from audit.grants import for_eraser
 from audit.journal import Subject, record
-from audit.models import JournalEntry, JournalSubject, personal_columns
+from audit.models import JournalEntry, JournalSubject, is_global, personal_columns
 from provisioning.models.erasure import Erasure
 from provisioning.models.exchange import BodyKey, Exchange
 from provisioning.models.plan import Plan
@@ -166,7 +166,7 @@ def mentions(names: Iterable[str]) -> dict[str, int]:
         return found
     for model in apps.get_models():
         columns = personal_columns(model) if for_eraser(model) else set()
-        if columns and not getattr(getattr(model, "instance_type", model), "global_because", None):
+        if columns and not is_global(model):
             listed = ", ".join(f'"{column}"::text' for column in sorted(columns))
             with connection.cursor() as cursor:
                 cursor.execute(
