@@ -35,7 +35,7 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
     """`handler500` of all addresses. While the database is away it is no error of ours, and passes: 503."""
-    if request.path.startswith("/scim") or not is_outage(sys.exception()):
+    if scim.is_ours(request) or not is_outage(sys.exception()):
         return scim.server_error(request)
     answer: HttpResponse
     if _API.match(request.path):

@@ -341,17 +341,18 @@ class NowhereView(Receiver):
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponseBase:
     """`handler400` of all addresses: what Django refuses before a view runs (a wrong host) is SCIM below `/scim`."""
-    if not _is_ours(request):
+    if not is_ours(request):
         return defaults.bad_request(request, exception)
     return refusal(invalid_value("The request names no host of this server, or can't be read.")).http()
 
 
 def server_error(request: HttpRequest) -> HttpResponseBase:
     """What is answered where something broke outside of a view: SCIM below `/scim`, else Django's page."""
-    if not _is_ours(request):
+    if not is_ours(request):
         return defaults.server_error(request)
     return refusal(out_of_service() if is_outage(sys.exception()) else internal()).http()
 
 
-def _is_ours(request: HttpRequest) -> bool:
+def is_ours(request: HttpRequest) -> bool:
+    """Whether it is SCIM that is spoken at this address."""
     return request.path == "/scim" or request.path.startswith("/scim/")

@@ -75,6 +75,13 @@ def test_scim_says_it_in_scim_also_where_no_view_ran(client: Client, settings: A
     assert answer.json()["status"] == "503"
 
 
+def test_a_page_whose_address_only_begins_like_scim_is_a_page(client: Client, settings: Any) -> None:
+    settings.MIDDLEWARE = ["tests.governance.test_errors.Lost"]
+    answer = client.get("/scimitar/")
+    assert (answer.status_code, answer["Retry-After"]) == (503, "5")
+    assert "<h1>Out of service for a moment</h1>" in answer.content.decode()
+
+
 def test_any_other_error_is_still_a_500(client: Client, settings: Any) -> None:
     settings.MIDDLEWARE = ["tests.governance.test_errors.Broken"]
     assert client.get("/scim/v2/Users").json()["status"] == "500"
