@@ -99,7 +99,8 @@ def _name(prefix: str, company: Company) -> str:
     return f"{prefix}_{company.people}"
 
 
-def _open_port(house: House) -> int:
+def open_port(house: House) -> int:
+    """A port that nobody of this house has, kept for the caller."""
     taken = frozenset(house.taken)
     port = ports.pick(taken=taken)
     house.taken.add(port)
@@ -117,7 +118,7 @@ def empty(house: House, name: str) -> None:
 
 def rollcall(house: House, company: Company) -> Seat:
     """The product: its own settings and role, row-level security, ledger, journal, history."""
-    name, port = _name("rollcall", company), _open_port(house)
+    name, port = _name("rollcall", company), open_port(house)
     empty(house, name)
     facts = house.within(name, "load", str(company.people))
     house.tidy(name)
@@ -132,7 +133,7 @@ def rollcall(house: House, company: Company) -> Seat:
 def _django_peer(
     house: House, company: Company, *, package: str, fill: Callable[[str, Company], None]
 ) -> tuple[int, str, subprocess.Popen[bytes]]:
-    name, port, token = _name(package, company), _open_port(house), a_token()
+    name, port, token = _name(package, company), open_port(house), a_token()
     environment = house.for_peer(name, settings=f"bench.peers.{package}.settings", port=port, token=token)
     house.database(name)
     house.run(["django", "migrate", "--no-input", "--run-syncdb", "-v0"], environment)
@@ -163,7 +164,7 @@ def another(house: House, company: Company) -> Seat:
 
 def memory(house: House, company: Company) -> Seat:
     """scim2-server with its storage in memory."""
-    port, token = _open_port(house), a_token()
+    port, token = open_port(house), a_token()
     environment = {
         **os.environ, "BENCH_PEOPLE": str(company.people), "BENCH_TOKEN": token,
         "ROLLCALL_BIND": f"{ports.LOOPBACK}:{port}",
@@ -182,7 +183,7 @@ _OPEN: Mapping[str, Callable[[House, Company], Seat]] = {
 
 def rollcall_at_full_strength(house: House, seat: Seat) -> Seat:
     """The product on a company that is there already, with as many processes as it ships with."""
-    name, port = f"{seat.facts['database']}_as_shipped", _open_port(house)
+    name, port = f"{seat.facts['database']}_as_shipped", open_port(house)
     environment = house.for_product(str(seat.facts["database"]), port=port)
     process = house.serve(name, "governance.wsgi", environment, workers=SHIPPED)
     shipped = replace(seat, port=port, process=process, made=[])

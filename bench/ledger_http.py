@@ -14,7 +14,6 @@ from bench.company import Company
 from bench.measuring import Entry, Summary, Unable, interleave
 from bench.serving import with_database
 from bench.wire import Ask, Wire
-from local import ports
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,11 +64,8 @@ def measure(home: House, *, rounds: int, backlog: int, say: Callable[[str], None
 
 def _without_ledger(home: House, seat: Seat) -> Seat:
     """The same company, served by a process that keeps no ledger."""
-    port = ports.pick(taken=frozenset(home.taken))
-    home.taken.add(port)
-    process = home.serve(
-        "unledgered", "bench.unledgered", home.for_product(str(seat.facts["database"]), port=port)
-    )  # fmt: skip
+    port = contestants.open_port(home)
+    process = home.serve("unledgered", "bench.unledgered", home.for_product(str(seat.facts["database"]), port=port))
     bare = replace(seat, port=port, process=process, made=[])
     bare.next_person = seat.next_person + 1_000_000
     home.wait_for("unledgered", process, bare.is_ready)
