@@ -8,7 +8,8 @@ they are erased, or are forgotten with the archive.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections import Counter
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 
     from audit.models import Seal
 
-# Of these rows, those that may leave. Deleted where they are found, so that nobody decides twice.
+# Of these rows, those that may leave.
 _OLD = """
 SELECT e.id FROM provisioning_exchange e
 WHERE e.id = ANY(%(keys)s) AND e.at < %(before)s AND e.outcome <> %(parked)s
@@ -57,18 +58,6 @@ class Written:
     size: int
 
 
-@dataclass
-class Taken:
-    """What has left, as counts by table."""
-
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, table: str, count: int) -> None:
-        """So many more rows."""
-        if count:
-            self.counts[table] = self.counts.get(table, 0) + count
-
-
 def until(*, tenant: UUID, before: datetime) -> Seal:
     """The seal with which the file ends. Raises `NothingOld`."""
     seal = archiving.last_before(tenant=tenant, before=before)
@@ -91,27 +80,28 @@ def take_out(*, written: Written, before: datetime, number: int, asked_by: str, 
     tenant = cause.tenant_id
     if tenant is None:
         raise ValueError("an archive belongs to a tenant: open its scope first")
-    archive_id, taken, body_keys = uuid7(), Taken(), set[UUID]()
+    archive_id, taken, body_keys = uuid7(), Counter[str](), set[UUID]()
     with erasing.unlocked():
         for place, keys in _old(tenant, before, number):
             archiving.note(Exchange, keys, number=place, archive_id=archive_id)
             gone = Exchange.objects.filter(pk__in=keys)
             body_keys |= {key for key in gone.values_list("body_key_id", flat=True) if key is not None}
-            taken.add(ExchangeKey._meta.db_table, ExchangeKey.objects.filter(exchange_id__in=keys).delete()[0])
-            taken.add(Exchange._meta.db_table, gone.delete()[0])
+            taken[ExchangeKey._meta.db_table] += ExchangeKey.objects.filter(exchange_id__in=keys).delete()[0]
+            taken[Exchange._meta.db_table] += gone.delete()[0]
         if forget:
             orphans = [pk for (pk,) in _rows(_ORPHANS, keys=list(body_keys))]
-            taken.add(BodyKey._meta.db_table, BodyKey.objects.filter(pk__in=orphans).delete()[0])
+            taken[BodyKey._meta.db_table] += BodyKey.objects.filter(pk__in=orphans).delete()[0]
+    counts = dict(+taken)  # without the tables of which nothing left
     row = Archive.objects.create(
         pk=archive_id, tenant_id=tenant, cause_id=cause.pk, kept_since=before, until_number=number, file=written.name,
-        digest=written.digest, size=written.size, asked_by=asked_by, reason=reason, counts=taken.counts,
+        digest=written.digest, size=written.size, asked_by=asked_by, reason=reason, counts=counts,
     )  # fmt: skip
-    exchanges = taken.counts.get(Exchange._meta.db_table, 0)
+    exchanges = taken[Exchange._meta.db_table]
     record(
         event=Event.ARCHIVED,
         sentence=f"{asked_by}: {exchanges} exchanges from before {before:%Y-%m-%d} left for the file {written.name}. {reason}",
         subjects=[Subject("archive", str(row.pk), written.name)],
-        facts={**taken.counts, "sha256": written.digest},
+        facts={**counts, "sha256": written.digest},
     )
     return row
 

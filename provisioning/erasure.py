@@ -90,7 +90,7 @@ def in_the_way(*, account: Account) -> list[str]:
     of_plans = Q(account=account) | Q(changes__account=account)
     if Plan.objects.filter(of_plans, state__in=sorted(PLAN_LIVE)).exists():
         found.append("a plan about it waits: have it answered first")
-    resources = _resources(account)
+    resources = Shadow.objects.filter(account=account).values("pk")
     if Received.objects.filter(resource_id__in=resources).exclude(state__in=sorted(RECEIVED.final)).exists():
         found.append("something that its directory sent waits to be applied")
     return found
@@ -99,9 +99,9 @@ def in_the_way(*, account: Account) -> list[str]:
 def find(*, account: Account) -> Found:
     """All that is about the account and tells of a person."""
     rows = erasing.about(account)
-    shadows = list(Shadow.objects.filter(account=account).values_list("pk", "name"))
-    resources = [pk for pk, _ in shadows]
-    names = sorted({account.user_name, account.display_name, account.email, *(name for _, name in shadows)} - {""})
+    shadows = dict(Shadow.objects.filter(account=account).values_list("pk", "name"))
+    resources = list(shadows)
+    names = sorted({account.user_name, account.display_name, account.email, *shadows.values()} - {""})
     of_resources = Q(resource_id__in=resources) | Q(resource_id__isnull=True, resource_label__in=names)
     exchanges = set(Exchange.objects.filter(of_resources).values_list("pk", flat=True))
     for model in (Received, Replay):
@@ -120,10 +120,6 @@ def find(*, account: Account) -> Found:
         folds=list(Rebuilt.objects.filter(resource_id__in=resources).values_list("pk", flat=True)),
         names=[name for name in names if len(name) >= _TELLING and not name.startswith(erasing.BLANK)],
     )
-
-
-def _resources(account: Account) -> list[UUID]:
-    return list(Shadow.objects.filter(account=account).values_list("pk", flat=True))
 
 
 def erase(*, account: Account, asked_by: str, reason: str, at: datetime) -> tuple[Erasure, list[str]]:

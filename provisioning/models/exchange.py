@@ -107,8 +107,8 @@ class BodyKey(TenantOwned):
     """The key of all bodies about one subject, wrapped under its tenant's.
 
     Append-only for the application; erasure and retention delete it, under their own role, which also wraps it anew when the
-    field key changes (`provisioning.rewrapping`). What is said of the subject
-    after that has another key, of another id.
+    field key changes (`provisioning.rewrapping`). What is said of the subject after its key was deleted has another one, of
+    another id.
     """
 
     rights: ClassVar = Rights.EVIDENCE
