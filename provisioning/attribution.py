@@ -6,14 +6,10 @@ attribute), the few bodies in question are opened for that one question. `docs/d
 """
 
 import json
-import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 from uuid import UUID
-
-from django.db import connection as database
 
 from accounts.states import FINDING_LIVE
 from audit.keys import uuid7_of_tomorrow
@@ -24,23 +20,14 @@ from provisioning.models.exchange import Exchange
 from provisioning.models.received import Received
 from provisioning.models.snapshot import Snapshot
 from provisioning.reasons import OUT_OF_TURN, Facts, Row, Seen, Texts, Why, Word
+from provisioning.statements import Statements
 
 # How many exchanges about one resource are looked at, and how many bodies of a thousand differences are opened.
 MOST_WORDS = 100
 MOST_OPENED = 500
 LARGEST_OPENED = 1024 * 1024
 
-_SECTION = re.compile(r"^-- name: (\w+)(?: over (\w+))?$", re.MULTILINE)
-
-
-def statements(module: str) -> dict[str, str]:
-    """The statements of the SQL file beside a module, by name; those "over" another begin with its table expression."""
-    parts = _SECTION.split(Path(module).with_suffix(".sql").read_text())[1:]
-    named = {name: (over, text) for name, over, text in zip(parts[::3], parts[1::3], parts[2::3], strict=True)}
-    return {name: (named[over][1] if over else "") + text for name, (over, text) in named.items()}
-
-
-_SQL = statements(__file__)
+_SQL = Statements(__file__)
 
 
 def texts_of(words: Iterable[Word], waiting: Iterable[UUID] = ()) -> Texts:
@@ -91,7 +78,7 @@ def explain(*, snapshot: Snapshot, name: str, found: Sequence[tuple[str, Row]]) 
     """
     family = _FAMILIES[name]
     parameters = _parameters(snapshot) | _asked(found)
-    facts = {row["key"]: row for row in _rows(family.facts, parameters)}
+    facts = {row["key"]: row for row in _SQL.rows(family.facts, parameters)}
     words = _words(family, facts.values(), parameters)
     rules = authority.rules_for(snapshot.system) if name == "status" else ()
     seen = {
@@ -108,7 +95,7 @@ def _in_question(every: Iterable[Seen]) -> list[Word]:
 
 def _words(family: _Family, facts: Iterable[Facts], parameters: Mapping[str, Any]) -> dict[UUID | None, list[Word]]:
     if family.facts == "of_strangers":
-        return {None: [Word(**row) for row in _rows("refused_creations", parameters)]}
+        return {None: [Word(**row) for row in _SQL.rows("refused_creations", parameters)]}
     return words_about({row["about"] for row in facts})
 
 
@@ -117,7 +104,7 @@ def words_about(about: Collection[UUID]) -> dict[UUID | None, list[Word]]:
     found: dict[UUID | None, list[Word]] = {}
     if about:
         parameters = {"about": sorted(about), "tomorrow": uuid7_of_tomorrow(), "most": MOST_WORDS}
-        for row in _rows("words", parameters):
+        for row in _SQL.rows("words", parameters):
             found.setdefault(row.pop("about"), []).append(Word(**row))
     return found
 
@@ -141,10 +128,3 @@ def _parameters(snapshot: Snapshot) -> dict[str, Any]:
         "run": snapshot.run_id, "system": snapshot.system_id, "since": snapshot.started_at, "window": OUT_OF_TURN,
         "live": sorted(FINDING_LIVE), "tomorrow": uuid7_of_tomorrow(), "most": MOST_WORDS,
     }  # fmt: skip
-
-
-def _rows(name: str, parameters: Mapping[str, Any]) -> list[dict[str, Any]]:
-    with database.cursor() as cursor:
-        cursor.execute(_SQL[name], parameters)
-        columns = [column.name for column in cursor.description or ()]
-        return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]

@@ -1,4 +1,4 @@
-"""An event that was lost for one reading may come before the next: then it was late, and what it was blamed for says so.
+"""An event that was lost for one reading may come before the next: then it was late, and what it caused says so.
 
 Looked for at each complete reading, for as long as an event may reasonably be on its way. One that comes later still is
 taken for a new one.
@@ -9,8 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from django.db import connection as database
-
 from accounts import findings
 from accounts.models.finding import Attribution
 from provisioning import attribution, differences, plans
@@ -18,17 +16,22 @@ from provisioning.changes import Intent, Outcome
 from provisioning.models.plan import ChangeAct
 from provisioning.models.snapshot import Snapshot
 from provisioning.reasons import Word
+from provisioning.statements import Statements
 
 ON_ITS_WAY = timedelta(days=7)
 _NOTHING_NEW = frozenset({Outcome.SAME, Outcome.DUPLICATE})
-_SQL = attribution.statements(__file__)
+_SQL = Statements(__file__)
 
 
 def catch_up(*, snapshot: Snapshot, at: datetime) -> int:
-    """Say of each repair, and each finding, of a lost event whose event has come since that it was late. How many differences."""
+    """Say of each repair, and each finding, of a lost event that it was late where its event has come since.
+
+    Returns how many differences.
+    """
+    parameters = {"system": snapshot.system_id, "horizon": at - ON_ITS_WAY}
     changes: dict[UUID, UUID] = {}
-    keys = {row["key"]: UUID(row["exchange"]) for row in _rows("late_comings", snapshot, at)}
-    for row, exchange in _come(_rows("lost_repairs", snapshot, at)):
+    keys = {row["key"]: UUID(row["exchange"]) for row in _SQL.rows("late_comings", parameters)}
+    for row, exchange in _come(list(_SQL.rows("lost_repairs", parameters))):
         changes[row["change"]] = exchange
         keys[_key(snapshot, row)] = exchange
     word = Attribution.LATE_EVENT
@@ -68,10 +71,3 @@ def _may_ask(row: Mapping[str, Any], word: Word) -> bool:
 
 def _what(row: Mapping[str, Any]) -> str:
     return "active" if row["act"] == ChangeAct.DEPROVISION else str(row["member"])
-
-
-def _rows(name: str, snapshot: Snapshot, at: datetime) -> list[dict[str, Any]]:
-    with database.cursor() as cursor:
-        cursor.execute(_SQL[name], {"system": snapshot.system_id, "horizon": at - ON_ITS_WAY})
-        columns = [column.name for column in cursor.description or ()]
-        return [dict(zip(columns, row, strict=True)) for row in cursor.fetchall()]

@@ -28,11 +28,12 @@ from provisioning.differences import DUE, KINDS, Counted, Row
 from provisioning.models.plan import ChangeAct, Plan, PlannedChange
 from provisioning.models.snapshot import Snapshot, SnapshotState, StagedMember, StagedResource
 from provisioning.plans import Wanted
+from provisioning.statements import Statements
 
 _TYPES = ("User", "Group")
 _CHUNK = 1_000
 
-_SQL = attribution.statements(__file__)
+_SQL = Statements(__file__)
 
 
 Word = Callable[[Snapshot, Row], Counted | None]
@@ -206,19 +207,13 @@ def _parameters(snapshot: Snapshot) -> dict[str, Any]:
 
 
 def _rows(name: str, snapshot: Snapshot) -> Iterator[dict[str, Any]]:
-    with database.cursor() as cursor:
-        cursor.execute(_SQL[name], _parameters(snapshot))
-        columns = [column.name for column in cursor.description or ()]
-        while rows := cursor.fetchmany(_CHUNK):
-            yield from (dict(zip(columns, row, strict=True)) for row in rows)
+    return _SQL.rows(name, _parameters(snapshot))
 
 
 def _unjudged(snapshot: Snapshot, *, is_unread: bool) -> list[str]:
     """Findings that stay, whatever this reading shows: it can't judge them."""
     more = {"kinds": [str(kind) for kind in KINDS], "live": sorted(FINDING_LIVE), "unread": is_unread}
-    with database.cursor() as cursor:
-        cursor.execute(_SQL["unjudged"], _parameters(snapshot) | more)
-        return [row[0] for row in cursor.fetchall()]
+    return [row["dedupe_key"] for row in _SQL.rows("unjudged", _parameters(snapshot) | more)]
 
 
 @contextmanager
