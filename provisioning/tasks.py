@@ -159,11 +159,11 @@ def apply_received() -> None:
             unfinished.add(tenant)
         broken.remove(tenant)
 
-    is_first = True
-    while (is_first or unfinished) and go_on():
-        is_first = False
+    while go_on():
         unfinished.clear()
         _each_tenant("apply what was received", of_tenant, go_on=go_on)
+        if not unfinished:
+            return
 
 
 def _apply_some(tenant: UUID, go_on: Callable[[], bool]) -> bool:
