@@ -12,7 +12,7 @@ from uuid import UUID
 from audit import sealing
 from audit.cause import current
 from audit.chain import links
-from audit.leaves import entries
+from audit.layouts import entries
 from audit.models import Archived, Seal
 
 if TYPE_CHECKING:

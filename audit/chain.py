@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from audit import sealing
-from audit.leaves import NEVER, Batch, Layout, Shape, layouts
+from audit.layouts import Layout, Shape, layouts
+from audit.leaves import NEVER, Batch
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator

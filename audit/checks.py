@@ -9,7 +9,7 @@ from django.core.exceptions import FieldDoesNotExist
 from django.db import models
 
 from audit.guards import tenant_field
-from audit.leaves import CantSeal, layout_of, sealed_models
+from audit.layouts import CantSeal, layout_of, sealed_models
 from audit.models import is_history, tracked
 
 FLOORS = ("audit", "accounts", "provisioning", "governance")

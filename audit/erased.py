@@ -10,14 +10,14 @@ import re
 from typing import TYPE_CHECKING
 
 from audit.erasing import BLANK
-from audit.leaves import KEY_SIZES, key_value
+from audit.layouts import KEY_SIZES, key_value
 from audit.models import Archived, ErasedValue
 from audit.rows import read
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from audit.leaves import Layout
+    from audit.layouts import Layout
 
 _BLANK = re.compile(rf"{re.escape(BLANK)}( [0-9a-f-]{{1,36}})?|\{{\}}|\[\]")
 _AT_ONCE = 1_000

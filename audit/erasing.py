@@ -16,7 +16,8 @@ from django.contrib.postgres.fields import ArrayField
 from django.db import connection, models
 
 from audit.cause import current
-from audit.leaves import Layout, Shape, cause_column, layout_of, sealed_models
+from audit.layouts import Layout, Shape, layout_of, sealed_models
+from audit.leaves import cause_column
 from audit.models import (
     ErasedValue,
     JournalEntry,

@@ -16,7 +16,8 @@ from django.db import connections
 from audit import erased, sealing
 from audit.chain import Link, Run, links, runs
 from audit.guards import tenant_field
-from audit.leaves import key_text, reach_of, sealed_models, texts
+from audit.layouts import key_text, sealed_models
+from audit.leaves import reach_of, texts
 from audit.models import Archived, Cause
 from audit.strays import strays
 

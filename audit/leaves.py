@@ -2,12 +2,15 @@
 
 The leaf of a row is
 
-    sha256(0x00 || table || "\\n" || cells of the open columns || sha256(salt || cells of the personal columns))
+    sha256(0x00 || table || "\\n" || line of the open columns || sha256(salt || line of the personal columns))
 
-where a cell is `name:bytes:text\\n`, columns stand in the order of their names, `bytes` is the length of the text in
-UTF-8, and a column without a value has no cell: a nullable column that a later migration adds changes no old leaf. The text
-is what PostgreSQL writes for the value, with two exceptions that settings of a session could change: an instant is written
-in UTC with microseconds, bytes are hexadecimal. `audit.standalone.verify_export` says the same once more, by itself.
+where a line is what `COPY` writes for the columns in the order of their names (PostgreSQL's manual, COPY, text format):
+values divided by tabs, their backslashes and control characters escaped, `\\N` where there is none; without a newline. The
+settings of a session that could change a text are fixed for that (`fix_texts`). A seal says which columns it hashed, so
+what a later migration adds changes no old leaf. `audit.standalone.verify_export` says the same once more, by itself.
+
+Seals of the first format wrote cells instead of lines: `name:bytes:text\\n` for each column with a value, `bytes` the
+length in UTF-8, an instant with six digits and a Z, bytes without their prefix. They verify as they did.
 
 Personal columns are those that a model names as `personal`, and the reason in its history. They stand behind a digest of
 their own, so that they can be erased while the leaf still proves everything else.
@@ -15,81 +18,30 @@ their own, so that they can be erased while the leaf still proves everything els
 
 from __future__ import annotations
 
-import json
-import re
+from binascii import unhexlify
 from collections import defaultdict
-from dataclasses import dataclass, field
-from functools import cache
+from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
-from django.apps import apps
-from django.db import connection, models
+from django.db import connection
 
-from audit.grants import APPEND_ONLY
-from audit.models import Cause, ErasedValue, JournalEntry, JournalSubject, is_history, personal_columns
+from audit.layouts import KEY_SIZES, LINES, meant
+from audit.models import Cause, ErasedValue, JournalEntry, JournalSubject
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Sequence
+
+    from django.db import models
+
+    from audit.layouts import Layout
 
 # The number of no transaction: above all of them.
 NEVER = 2**63 - 1
-DIGEST = 32
-KEY_SIZES = {"bigint": 8, "uuid": 16}
-_NAME = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+# What settings of a session could change of a text.
+_FIXED = "set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO, MDY', true), set_config('bytea_output', 'hex', true)"
 SEND = {"bigint": "int8send", "uuid": "uuid_send"}
-_FORMS = {
-    "text": "{}::text",
-    "instant": """to_char({} AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')""",
-    "hex": "encode({}, 'hex')",
-    "uuid": "{}::text",
-}
-# How the beginning of a column's type says in which form it is written. Others have none yet: their text depends on the
-# settings of whoever asks.
-_TYPES = {
-    "bigint": "text",
-    "boolean": "text",
-    "bytea": "hex",
-    "integer": "text",
-    "jsonb": "text",
-    "smallint": "text",
-    "text": "text",
-    "timestamp with time zone": "instant",
-    "uuid": "uuid",
-    "varchar": "text",
-}
-
-
-class CantSeal(TypeError):
-    """A column of a kind whose text nobody has fixed."""
-
-
-@dataclass(frozen=True)
-class Layout:
-    """Which columns of a table are hashed, and how: what a seal says of itself, so that it can be verified later."""
-
-    table: str
-    key: str
-    kind: str
-    open: tuple[tuple[str, str], ...]
-    personal: tuple[tuple[str, str], ...]
-
-    @property
-    def is_sound(self) -> bool:
-        """Whether every word of it is the name of a table or column, or one of ours."""
-        columns = (*self.open, *self.personal)
-        names = [self.table, self.key, *(name for name, _ in columns)]
-        return (
-            self.kind in KEY_SIZES
-            and all(_NAME.fullmatch(str(name)) for name in names)
-            and all(form in _FORMS for _, form in columns)
-        )
-
-    def described(self, rows: int) -> dict[str, Any]:
-        """As it stands in a seal's shape."""
-        key = {"column": self.key, "kind": self.kind}
-        return {"key": key, "open": dict(self.open), "personal": dict(self.personal), "rows": rows}
 
 
 @dataclass(frozen=True)
@@ -117,125 +69,6 @@ class Batch:
         return text, [list(self.starts), *values, self.after, self.upto, self.starts[0], self.end]
 
 
-@dataclass
-class Shape:
-    """The tables of one seal in the order of its leaves: each with its layout and its number of rows."""
-
-    tables: dict[str, tuple[Layout, int]] = field(default_factory=dict)
-
-    def __str__(self) -> str:
-        said = {name: layout.described(rows) for name, (layout, rows) in sorted(self.tables.items())}
-        return json.dumps(said, sort_keys=True, separators=(",", ":"))
-
-    @classmethod
-    def parse(cls, text: str) -> Shape:
-        """What a seal said. Raises `ValueError` for what no seal says: its words become names in statements."""
-        try:
-            said = json.loads(text)
-            tables = {
-                table: (
-                    Layout(
-                        table, one["key"]["column"], one["key"]["kind"],
-                        tuple(sorted(one["open"].items())), tuple(sorted(one["personal"].items())),
-                    ),
-                    int(one["rows"]),
-                )
-                for table, one in sorted(said.items())
-            }  # fmt: skip
-        except (KeyError, TypeError, AttributeError) as error:
-            raise ValueError("no shape of a seal") from error
-        if not all(layout.is_sound and rows >= 0 for layout, rows in tables.values()):
-            raise ValueError("no shape of a seal")
-        return cls(tables)
-
-    @property
-    def size(self) -> int:
-        """How many bytes the list of leaves must have."""
-        return sum((KEY_SIZES[layout.kind] + DIGEST) * rows for layout, rows in self.tables.values())
-
-    def parts(self, leaves: bytes) -> dict[str, bytes]:
-        """The list of leaves, cut into tables. It must have the right size."""
-        found, at = {}, 0
-        for table, (layout, rows) in self.tables.items():
-            length = (KEY_SIZES[layout.kind] + DIGEST) * rows
-            found[table] = leaves[at : at + length]
-            at += length
-        return found
-
-
-def entries(part: bytes, kind: str) -> Iterator[tuple[bytes, bytes]]:
-    """Key and digest of each row of one table's part."""
-    key = KEY_SIZES[kind]
-    for at in range(0, len(part), key + DIGEST):
-        yield part[at : at + key], part[at + key : at + key + DIGEST]
-
-
-def leaf_digests(part: bytes, kind: str) -> list[bytes]:
-    """The digest of each row of one table's part."""
-    key = KEY_SIZES[kind]
-    return [part[at : at + DIGEST] for at in range(key, len(part), key + DIGEST)]
-
-
-def key_value(key: bytes, kind: str) -> UUID | int:
-    """A row's key as a column has it."""
-    return UUID(bytes=key) if kind == "uuid" else int.from_bytes(key, "big", signed=True)
-
-
-def key_text(key: bytes, kind: str) -> str:
-    """A row's key as people write it."""
-    return str(key_value(key, kind))
-
-
-@cache
-def sealed_models() -> tuple[type[models.Model], ...]:
-    """Every table that is sealed: the causes, and all evidence and history that names its cause."""
-    found = [model for model in apps.get_models() if _is_sealed(model)]
-    return tuple(sorted(found, key=lambda model: model._meta.db_table))
-
-
-def _is_sealed(model: type[models.Model]) -> bool:
-    if is_history(model) or model in {Cause, JournalSubject}:
-        return True
-    is_evidence = getattr(model, "rights", None) in APPEND_ONLY
-    return is_evidence and any(f.column == "cause_id" for f in model._meta.local_fields)
-
-
-def form_of(db_type: str) -> str:
-    """In which form a column of this type is written. Raises `CantSeal`."""
-    is_list = db_type.endswith("[]")
-    form = _TYPES.get(db_type.removesuffix("[]").partition("(")[0])
-    if form is None or (is_list and form not in {"text", "uuid"}):
-        raise CantSeal(f"a column of the type {db_type} has no fixed text: give it a form in audit.leaves")
-    return "text" if is_list else form
-
-
-@cache
-def layout_of(model: type[models.Model]) -> Layout:
-    """The layout of a table as it is today."""
-    personal = personal_columns(model)
-    fields = [f for f in model._meta.local_concrete_fields if f.column != "salt"]
-    forms = sorted((str(f.column), form_of(str(f.db_type(connection)))) for f in fields)
-    key = model._meta.pk
-    kind = "uuid" if isinstance(key, models.UUIDField) else "bigint"
-    return Layout(
-        table=model._meta.db_table,
-        key=str(key.column),
-        kind=kind,
-        open=tuple(one for one in forms if one[0] not in personal),
-        personal=tuple(one for one in forms if one[0] in personal),
-    )
-
-
-def layouts() -> dict[str, Layout]:
-    """The layouts of today, by table and in the order of their names."""
-    return {model._meta.db_table: layout_of(model) for model in sealed_models()}
-
-
-def _cell(name: str, value: str, form: str) -> str:
-    """`name:bytes:text`, or nothing. The length of a uuid is known: half of all columns are some."""
-    return f"'{name}:36:' || {value}" if form == "uuid" else f"'{name}:' || octet_length({value}) || ':' || {value}"
-
-
 @dataclass(frozen=True)
 class Reach:
     """The causes of a batch and the entries of the journal that name them, each with the place of its seal.
@@ -252,9 +85,9 @@ class Reach:
     after_entry: bytes | None = None
 
     def owners(self, model: type[models.Model]) -> tuple[str, dict[Any, int]]:
-        """What a row of this table belongs to, as `COPY` writes it, and the places of all of those."""
+        """Which column says what a row of this table belongs to, and the places of all of those."""
         if model is JournalSubject:
-            return "uuid_send(r.entry_id)", self.entries
+            return "r.entry_id", self.entries
         return f"r.{cause_column(model)}", self.causes
 
     def span(self, model: type[models.Model]) -> tuple[Any, Any]:
@@ -299,13 +132,13 @@ def cause_column(model: type[models.Model]) -> str:
 
 
 def reach_of(batch: Batch, *, before: Reach | None = None) -> Reach:
-    """Ask for it. For the rest of the transaction there is memory for a batch, and no compiler for what runs once.
+    """Ask for it. With the one `before` it, rows between the two are looked at as well.
 
-    With the one `before` it, rows between the two are looked at as well.
+    For the rest of the transaction there is memory for a batch, no compiler for what runs once, and texts are as in leaves.
     """
     with_, values = batch.causes
     with connection.cursor() as cursor:
-        cursor.execute("SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true)")
+        cursor.execute(f"SELECT set_config('work_mem', '64MB', true), set_config('jit', 'off', true), {_FIXED}")
         cursor.execute(f"WITH {with_} SELECT id, place FROM c", values)  # noqa: S608  two words of ours
         reach = Reach(batch, dict(cursor.fetchall()), {}, *(before.ends if before is not None else ()))
         between = reach.between(JournalEntry)
@@ -314,29 +147,10 @@ def reach_of(batch: Batch, *, before: Reach | None = None) -> Reach:
     return reach
 
 
-def texts_of(layout: Layout) -> tuple[str, list[str], list[str]]:
-    """The inner select list, which writes each text once, and the cells of open and personal columns."""
-    listed, cells = [], ([], [])  # type: tuple[list[str], tuple[list[str], list[str]]]
-    for kind, columns in enumerate((layout.open, layout.personal)):
-        for name, form in columns:
-            alias = f"x{len(listed)}"
-            quoted = connection.ops.quote_name(name)
-            listed.append(f"{_FORMS[form].format(f'r.{quoted}')} AS {alias}")
-            cells[kind].append(_cell(name, alias, form))
-    return ", ".join(listed), *cells
-
-
-def _source(model: type[models.Model], reach: Reach, listed: str) -> tuple[str, str, list[Any]]:
-    """The statement's CTEs, the rows with their texts, and the values."""
-    causes, values = reach.batch.causes
-    more, join = reach.joined(model)
-    key = connection.ops.quote_name(str(model._meta.pk.column))
-    # OFFSET 0: each text is written once, however often it is named outside.
-    rows = (
-        f"(SELECT r.{key} AS k, c.place, r.salt::text AS s, {listed}"  # noqa: S608  sound names (`Layout.is_sound`)
-        f" FROM {connection.ops.quote_name(model._meta.db_table)} r {join} OFFSET 0) x"
-    )
-    return f"WITH {causes}{more}", rows, values
+def fix_texts() -> None:
+    """From here on to the end of the transaction, PostgreSQL writes values as leaves have them."""
+    with connection.cursor() as cursor:
+        cursor.execute(f"SELECT {_FIXED}")
 
 
 def digests(
@@ -352,44 +166,75 @@ def digests(
     owner, places = reach.owners(model)
     if not places:
         return {}
-    listed, open_cells, personal_cells = texts_of(layout)
+    columns = [*layout.selected(layout.personal), *layout.selected(layout.open)]
     table, key = connection.ops.quote_name(layout.table), connection.ops.quote_name(layout.key)
     statement = (
-        f"COPY (SELECT owner, {SEND[layout.kind]}(k), s || {lines_of(personal_cells)}, {lines_of(open_cells)}"  # noqa: S608  sound names
-        f" FROM (SELECT {owner} AS owner, r.{key} AS k, coalesce(r.salt::text, '') AS s, {listed}"
-        f" FROM {table} r WHERE {reach.between(model)} OFFSET 0) x) TO STDOUT (FORMAT binary)"
+        f"COPY (SELECT {owner}, r.{key}, coalesce(r.salt::text, ''), {', '.join(columns)}"  # noqa: S608  sound names
+        f" FROM {table} r WHERE {reach.between(model)}) TO STDOUT"
     )
-    head = b"\x00" + layout.table.encode() + b"\n"
+    owner_of, raw_of = (_raw_uuid if model is JournalSubject else int), _RAW[layout.kind]
+    halves, head = _halves(layout), b"\x00" + layout.table.encode() + b"\n"
     found: defaultdict[int, list[bytes]] = defaultdict(list)
     strangers = set() if unknown is None else unknown
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
-        copy.set_types(["bytea" if model is JournalSubject else "int8", "bytea", "bytea", "bytea"])
-        for of, row, hidden, seen in copy.rows():
-            place = places.get(of)
+        for line in copy:
+            of, row, salt, rest = bytes(line[:-1]).split(b"\t", 3)
+            place = places.get(owner_of(of))
             if place is None:
-                strangers.add(of)
-            else:
-                leaf = sha256(head + seen + sha256(hidden).digest()).digest()
-                found[place].append(row + leaf)
+                strangers.add(owner_of(of))
+                continue
+            hidden, seen = halves(rest)
+            leaf = sha256(head + seen + sha256(salt + hidden).digest()).digest()
+            found[place].append(raw_of(row) + leaf)
     return {place: b"".join(sorted(one)) for place, one in found.items()}
 
 
-def lines_of(cells: list[str]) -> str:
-    """The cells that have a value, each with a newline: the last, empty one asks for that of the one before it."""
-    return f"concat_ws(chr(10), {', '.join(cells)}, '')" if cells else "''::text"
+def _raw_uuid(text: bytes) -> bytes:
+    return unhexlify(text.replace(b"-", b""))
+
+
+def _raw_number(text: bytes) -> bytes:
+    return int(text).to_bytes(KEY_SIZES["bigint"], "big", signed=True)
+
+
+_RAW: dict[str, Callable[[bytes], bytes]] = {"uuid": _raw_uuid, "bigint": _raw_number}
+
+
+def _halves(layout: Layout) -> Callable[[bytes], tuple[bytes, bytes]]:
+    """What divides a line of COPY into what is hashed of the personal columns, which come first, and of the open ones."""
+    hidden = len(layout.personal)
+
+    def lines(rest: bytes) -> tuple[bytes, bytes]:
+        if not hidden:
+            return b"", rest
+        seen = rest.split(b"\t", hidden)[hidden]
+        return rest[: len(rest) - len(seen) - 1], seen
+
+    def cells(rest: bytes) -> tuple[bytes, bytes]:
+        texts = [meant(text) for text in rest.split(b"\t")]
+        return layout.written(layout.personal, texts[:hidden]), layout.written(layout.open, texts[hidden:])
+
+    return lines if layout.format == LINES else cells
 
 
 def texts(model: type[models.Model], layout: Layout, reach: Reach) -> tuple[str, Sequence[Any]]:
     """The statement that lists place, key, salt, texts (as JSON) and the digest of what was erased of a table's rows.
 
-    In the order of the leaves.
+    In the order of the leaves, and to be asked in the transaction of the reach, which fixed how texts are written.
     """
-    listed, _, _ = texts_of(layout)
-    pairs = ", ".join(f"'{name}', x{place}" for place, (name, _) in enumerate((*layout.open, *layout.personal)))
-    with_, rows, values = _source(model, reach, listed)
+    columns = (*layout.open, *layout.personal)
+    # A value that is no text would be written as JSON's own: as a number, or with an instant's T.
+    listed = ", ".join(f"({text})::text AS x{place}" for place, text in enumerate(layout.selected(columns)))
+    pairs = ", ".join(f"'{name}', x{place}" for place, (name, _) in enumerate(columns))
+    causes, values = reach.batch.causes
+    more, join = reach.joined(model)
+    table, key = connection.ops.quote_name(layout.table), connection.ops.quote_name(layout.key)
     statement = (
-        f"{with_} SELECT place, {SEND[layout.kind]}(k), s, json_strip_nulls(json_build_object({pairs}))::text,"  # noqa: S608  sound names
+        f"WITH {causes}{more}"  # noqa: S608  sound names (`Layout.is_sound`)
+        f" SELECT place, {SEND[layout.kind]}(k), s, json_strip_nulls(json_build_object({pairs}))::text,"
         f" CASE WHEN s IS NULL THEN (SELECT v.digest FROM {ErasedValue._meta.db_table} v"
-        f" WHERE v.table_name = '{layout.table}' AND v.row_key = k::text) END FROM {rows} ORDER BY 1, 2"
+        f" WHERE v.table_name = '{layout.table}' AND v.row_key = k::text) END"
+        # OFFSET 0: each text is written once, however often it is named outside.
+        f" FROM (SELECT r.{key} AS k, c.place, r.salt::text AS s, {listed} FROM {table} r {join} OFFSET 0) x ORDER BY 1, 2"
     )
     return statement, values

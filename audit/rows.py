@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from django.db import connection
 
-from audit.leaves import SEND, lines_of, texts_of
+from audit.leaves import SEND, fix_texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from audit.leaves import Layout
+    from audit.layouts import Layout
 
 
 @dataclass(frozen=True)
@@ -23,31 +23,33 @@ class Row:
     key: Any
     raw: bytes
     salt: str | None
-    seen: str
-    hidden: str
+    seen: bytes
+    hidden: bytes
     personal: tuple[str | None, ...]
 
     @property
     def personal_digest(self) -> bytes:
         """What stands in its leaf for the personal columns."""
-        return sha256(f"{self.salt or ''}{self.hidden}".encode()).digest()
+        return sha256((self.salt or "").encode() + self.hidden).digest()
 
     def leaf(self, layout: Layout, personal: bytes) -> bytes:
         """The leaf that it gives with this digest of the personal columns."""
-        return sha256(b"\x00" + f"{layout.table}\n{self.seen}".encode() + personal).digest()
+        return sha256(b"\x00" + layout.table.encode() + b"\n" + self.seen + personal).digest()
 
 
 def read(layout: Layout, keys: Sequence[Any]) -> Iterator[Row]:
     """These rows, as far as they are there."""
-    listed, open_cells, personal_cells = texts_of(layout)
+    seen, hidden = (
+        ", ".join(f"({text})::text" for text in layout.selected(columns)) for columns in (layout.open, layout.personal)
+    )
     table, key = connection.ops.quote_name(layout.table), connection.ops.quote_name(layout.key)
-    single = ", ".join(f"x{len(layout.open) + at}" for at in range(len(layout.personal)))
+    fix_texts()
     with connection.cursor() as cursor:
         cursor.execute(
-            f"SELECT k, {SEND[layout.kind]}(k), s, {lines_of(open_cells)}, {lines_of(personal_cells)},"  # noqa: S608  sound names
-            f" ARRAY[{single}]::text[] FROM (SELECT r.{key} AS k, r.salt::text AS s, {listed}"
-            f" FROM {table} r WHERE r.{key} = ANY(%s) OFFSET 0) x",
+            f"SELECT r.{key}, {SEND[layout.kind]}(r.{key}), r.salt::text, ARRAY[{seen}]::text[], ARRAY[{hidden}]::text[]"  # noqa: S608  sound names
+            f" FROM {table} r WHERE r.{key} = ANY(%s)",
             [list(keys)],
         )
-        for k, raw, salt, seen, hidden, personal in cursor.fetchall():
-            yield Row(k, bytes(raw), salt, seen, hidden, tuple(personal))
+        for k, raw, salt, open_texts, personal in cursor.fetchall():
+            shown, blanked = layout.written(layout.open, open_texts), layout.written(layout.personal, personal)
+            yield Row(k, bytes(raw), salt, shown, blanked, tuple(personal))

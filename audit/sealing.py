@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from django.db import connection
 
 from audit import merkle, witness
-from audit.leaves import NEVER, Batch, Shape, digests, entries, layout_of, leaf_digests, reach_of, sealed_models
+from audit.layouts import Shape, entries, layout_of, leaf_digests, sealed_models
+from audit.leaves import NEVER, Batch, digests, reach_of
 from audit.models import Cause, Seal, Witnessed
 
 if TYPE_CHECKING:

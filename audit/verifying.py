@@ -17,7 +17,8 @@ from django.db import connection
 from audit import erased, sealing
 from audit.chain import Link, Run, links, runs
 from audit.guards import tenant_field
-from audit.leaves import Layout, digests, entries, key_text, layouts, reach_of, sealed_models
+from audit.layouts import Layout, entries, key_text, layouts, sealed_models
+from audit.leaves import digests, reach_of
 from audit.models import Cause, Seal
 from audit.strays import Looked, strays
 

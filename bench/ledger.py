@@ -117,6 +117,7 @@ def ratios(run: Run) -> dict[str, float]:
     found |= {
         "sql_together_vs_effect_alone": ratio(run.sql.get("together"), run.sql.get("effect")),
         "sql_together_vs_two_transactions": ratio(run.sql.get("together"), run.sql.get("apart")),
+        "sql_together_vs_two_blind_ones": ratio(run.sql.get("together"), run.sql.get("blind")),
     }
     bare = ratio(run.sql.get("together"), run.sql.get("unsealed"))
     salts = 1 - bare if bare is not None else None

@@ -24,7 +24,7 @@ from accounts import lifecycle
 from accounts.models import Account, AccountKind, System, Tenant
 from audit import exporting, sealing, verifying, witness
 from audit.journal import Subject, record
-from audit.leaves import sealed_models
+from audit.layouts import sealed_models
 from audit.models import Cause, CauseKind, JournalEntry, JournalSubject, history_of
 from audit.scope import scope
 from audit.seal_keys import SigningKey, make, trust

@@ -9,11 +9,14 @@ not by the database. FILE is the witness: a copy of every seal that is kept outs
 Exit status: 0, all of it is as it was sealed; 1, something is not, and each line says what; 2, a file can't be read;
 3, nothing wrong was found, but not everything could be checked.
 
-How it is sealed. A cell is `name:bytes:text` and a newline, where bytes is the length of the text in UTF-8. A row's leaf is
+How it is sealed. A row's leaf is
 
-    SHA-256(0x00, table and a newline, cells of the open columns, SHA-256(salt, cells of the personal columns))
+    SHA-256(0x00, table and a newline, line of the open columns, SHA-256(salt, line of the personal columns))
 
-with the columns in the order of their names, and without those that have no value. The root is a Merkle tree over the
+where a line is the texts of the columns in the order of their names, divided by tabs: what divides or ends lines, and the
+backslash, escaped as PostgreSQL's COPY does, and \\N for a column without a value. Where its shape names no format, a seal is
+of the first: instead of a line, a cell for each column with a value, `name:bytes:text` and a newline, where bytes is the
+length of the text in UTF-8. The root is a Merkle tree over the
 leaves, table by table and within a table by key: an inner node is SHA-256(0x01, left, right), divided as in RFC 6962,
 section 2.1. A seal's statement holds the root, the digests of its list of leaves, of its shape (which columns it hashed),
 and of the statement before it; its signature is Ed25519 over the statement's bytes.
@@ -33,6 +36,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
 GOOD, WRONG, UNREADABLE, PARTLY = 0, 1, 2, 3
 KEY_SIZES = {"bigint": 8, "uuid": 16}
 DIGEST = 32
+ESCAPES = str.maketrans({"\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t", "\v": "\\v"})
 BLANK = re.compile(r"\[erased\]( [0-9a-f-]{1,36})?|\{\}|\[\]")
 PEM = re.compile(r"-----BEGIN PUBLIC KEY-----(.+?)-----END PUBLIC KEY-----", re.DOTALL)
 
@@ -61,44 +66,45 @@ def hex_of(text: str) -> str:
 
 
 def cells(columns: Any, values: dict[str, str]) -> bytes:
-    """The cells of these columns that have a value."""
+    """The cells of these columns that have a value, as seals of the first format have them."""
     found = [(name.encode(), values[name].encode()) for name in sorted(columns) if values.get(name) is not None]
     return b"".join(b"%s:%d:%s\n" % (name, len(text), text) for name, text in found)
 
 
+def line(columns: Any, values: dict[str, str]) -> bytes:
+    """The line of these columns."""
+    texts = (values.get(name) for name in sorted(columns))
+    return "\t".join("\\N" if text is None else text.translate(ESCAPES) for text in texts).encode()
+
+
+def written(shape: dict[str, Any], which: str, row: dict[str, Any]) -> bytes:
+    """What is hashed of the open or the personal columns of a row, by the shape of its table in its seal."""
+    return {1: cells, 2: line}[shape.get("format", 1)](shape[which], row["cells"])
+
+
 def leaf(table: str, shape: dict[str, Any], row: dict[str, Any]) -> bytes:
     """The leaf of one row, by the shape of its table in its seal."""
-    return leaf_over(table, shape, row, sha256((row["salt"] or "").encode() + cells(shape["personal"], row["cells"])))
+    return leaf_over(table, shape, row, sha256((row["salt"] or "").encode() + written(shape, "personal", row)))
 
 
 def leaf_over(table: str, shape: dict[str, Any], row: dict[str, Any], personal: bytes) -> bytes:
     """The same with this digest of the personal columns."""
-    return sha256(b"\x00" + table.encode() + b"\n" + cells(shape["open"], row["cells"]) + personal)
-
-
-def is_blank(columns: Any, row: dict[str, Any]) -> bool:
-    """Whether nothing is left in the personal columns of a row that was erased."""
-    return row["salt"] is None and all(BLANK.fullmatch(row["cells"].get(name) or "{}") for name in columns)
+    return sha256(b"\x00" + table.encode() + b"\n" + written(shape, "open", row) + personal)
 
 
 def root(leaves: list[bytes]) -> bytes:
     """The root over the leaves: the left tree is the largest power of two that leaves something for the right one."""
     level = list(leaves)
-    if not level:
-        return sha256(b"")
     while len(level) > 1:
         # Pair by pair; who is alone goes up as it is, which divides as the RFC does.
         pairs = [sha256(b"\x01" + level[at] + level[at + 1]) for at in range(0, len(level) - 1, 2)]
         level = pairs + ([level[-1]] if len(level) % 2 else [])
-    return level[0]
+    return level[0] if level else sha256(b"")
 
 
 def key_text(key: bytes, kind: str) -> str:
     """A key as rows spell it."""
-    if kind == "bigint":
-        return str(int.from_bytes(key, "big", signed=True))
-    word = key.hex()
-    return "-".join((word[:8], word[8:12], word[12:16], word[16:20], word[20:]))
+    return str(int.from_bytes(key, "big", signed=True) if kind == "bigint" else uuid.UUID(bytes=key))
 
 
 def split(shape: dict[str, Any], leaves: bytes) -> dict[str, list[tuple[str, bytes]]]:
@@ -125,8 +131,7 @@ class Openssl:
     """Checks signatures with the openssl program."""
 
     def __init__(self, paths: list[str], folder: str) -> None:
-        self.folder = Path(folder)
-        self.program = shutil.which("openssl") or ""
+        self.folder, self.program = Path(folder), shutil.which("openssl") or ""
         self.keys: dict[str, Path] = {}
         for path in paths:
             bodies = PEM.findall(read_text(path))
@@ -259,12 +264,10 @@ class Verifier:
 
     def check_witness(self, number: int, statement: str) -> None:
         """Has the witness the same?"""
-        if self.witness is None:
-            return
-        told = self.witness.pop(number, None)
+        told = self.witness.pop(number, None) if self.witness is not None else ""
         if told is None:
             self.unwitnessed += 1
-        elif told != hex_of(statement):
+        elif told and told != hex_of(statement):
             self.fault(self.name, "the witness has another one of this number")
 
     def row(self, row: dict[str, Any]) -> None:
@@ -283,9 +286,9 @@ class Verifier:
 
     def is_erased(self, shape: dict[str, Any], row: dict[str, Any], sealed: bytes) -> bool:
         """Is it blank, and as it was sealed but for what was erased?"""
-        if "erased" not in row or not is_blank(shape["personal"], row):
-            return False
-        found = leaf_over(row["table"], shape, row, bytes.fromhex(row["erased"])) == sealed
+        is_blank = row["salt"] is None and all(BLANK.fullmatch(row["cells"].get(n) or "{}") for n in shape["personal"])
+        kept = bytes.fromhex(row.get("erased", ""))
+        found = is_blank and bool(kept) and leaf_over(row["table"], shape, row, kept) == sealed
         self.erased += found
         return found
 
@@ -327,9 +330,7 @@ class Verifier:
         ):
             if is_so:
                 print(text)
-        if self.faults:
-            return WRONG
-        return PARTLY if missing or not told or self.unwitnessed or later else GOOD
+        return WRONG if self.faults else PARTLY if missing or not told or self.unwitnessed or later else GOOD
 
 
 def read_witness(paths: list[str], tenant: str | None, verifier: Verifier) -> None:

@@ -6,9 +6,9 @@ from itertools import pairwise
 
 import pytest
 
-from audit import archiving, leaves
+from audit import archiving
 from audit.keys import uuid7
-from audit.leaves import Shape, layout_of
+from audit.layouts import DIGEST, Shape, layout_of
 from audit.models import Archived, Seal
 from provisioning.models import Exchange
 from tests.conftest import AT, as_eraser
@@ -21,7 +21,7 @@ def a_seal(tenant, number, keys):
     shape = Shape({"provisioning_exchange": (layout_of(Exchange), len(keys))})
     return Seal.objects.create(
         tenant_id=tenant.pk, number=number, from_xid=number, to_xid=number + 1, after_id=0, last_id=number, rows=len(keys),
-        root="", shape=str(shape), leaves=b"".join(key.bytes + bytes(leaves.DIGEST) for key in sorted(keys)),
+        root="", shape=str(shape), leaves=b"".join(key.bytes + bytes(DIGEST) for key in sorted(keys)),
         statement="{}", signature=b"", key_id="k", at=AT.replace(day=number),
     )  # fmt: skip
 

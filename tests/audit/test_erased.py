@@ -7,7 +7,7 @@ from django.db import IntegrityError, transaction
 
 from audit import erased, erasing, journal
 from audit.keys import uuid7
-from audit.leaves import layout_of
+from audit.layouts import layout_of
 from audit.models import Archived, ErasedValue, JournalEntry
 from tests.audit.test_guards import Event
 from tests.conftest import as_eraser, as_owner

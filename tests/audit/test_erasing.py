@@ -14,7 +14,7 @@ from accounts.models import Account, Finding, Ownership
 from audit import erasing, journal
 from audit.grants import for_eraser
 from audit.journal import Subject
-from audit.leaves import layout_of, sealed_models
+from audit.layouts import layout_of, sealed_models
 from audit.models import ErasedValue, JournalEntry, JournalSubject, history_of, personal_columns
 from audit.scope import scope
 from tests.audit.test_guards import Event

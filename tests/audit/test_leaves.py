@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from datetime import UTC
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -14,28 +17,15 @@ from hypothesis import strategies as st
 
 from accounts.models import Account
 from audit import merkle
-from audit.leaves import (
-    NEVER,
-    Batch,
-    CantSeal,
-    Layout,
-    Shape,
-    digests,
-    entries,
-    form_of,
-    key_text,
-    layout_of,
-    layouts,
-    reach_of,
-    sealed_models,
-    texts,
-)
+from audit.layouts import CantSeal, Layout, Shape, entries, form_of, key_text, layout_of, layouts, sealed_models
+from audit.leaves import NEVER, Batch, digests, reach_of, texts
 from audit.models import Cause, JournalEntry, history_of, is_history, personal_columns, tracked
 from audit.scope import scope
 from audit.standalone import verify_export
 from governance.models import Answer, ReviewDecision
 from provisioning.models import ExchangeKey
 from tests.conftest import a_cause
+from tests.factories.seals import first_format
 from tests.laws.world import law
 
 if TYPE_CHECKING:
@@ -87,6 +77,7 @@ def test_what_tells_of_a_person_stands_behind_the_salted_digest():
         ("varchar(80)[]", "text"),
         ("timestamp with time zone", "instant"),
         ("bytea", "hex"),
+        ("boolean", "word"),
         ("jsonb", "text"),
     ],
 )
@@ -114,6 +105,7 @@ def test_a_type_whose_text_depends_on_settings_is_refused(db_type):
         '{"t": {"key": {"column": "id", "kind": "uuid"}, "open": {"a": "now"}, "personal": {}, "rows": 1}}',
         '{"t": {"key": {"column": "id", "kind": "uuid"}, "open": {"a\'b": "text"}, "personal": {}, "rows": 1}}',
         '{"t": {"key": {"column": "i%d", "kind": "uuid"}, "open": {}, "personal": {}, "rows": 1}}',
+        '{"t": {"key": {"column": "id", "kind": "uuid"}, "open": {}, "personal": {}, "rows": 1, "format": 3}}',
         '{"t; --": {"key": {"column": "id", "kind": "uuid"}, "open": {}, "personal": {}, "rows": 1}}',
     ],
 )
@@ -148,9 +140,11 @@ JSON = st.recursive(
 )
 
 
-def both(model: Any, tenant: Tenant, causes: list[int]) -> tuple[list[bytes], list[bytes]]:
+def both(
+    model: Any, tenant: Tenant, causes: list[int], layout: Layout | None = None
+) -> tuple[list[bytes], list[bytes]]:
     """The leaves of a tenant's rows of a table, as the database makes them, and as the script does from an export."""
-    layout = layout_of(model)
+    layout = layout or layout_of(model)
     reach = reach_of(Batch(tenant.pk, (0,), NEVER, after=min(causes) - 1))
     ours = [leaf for _, leaf in entries(digests(model, layout, reach).get(1, b""), layout.kind)]
     statement, values = texts(model, layout, reach)
@@ -181,8 +175,8 @@ def test_the_database_and_the_script_make_the_same_leaves_and_root_of_any_row(te
             )  # fmt: skip
             causes.append(cause.pk)
     with scope(tenant=tenant.pk):
-        for model in (Cause, JournalEntry):
-            ours, theirs = both(model, tenant, causes)
+        for model, layout in ((m, layout) for m in (Cause, JournalEntry) for layout in (None, first_format(m))):
+            ours, theirs = both(model, tenant, causes, layout)
             assert len(ours) == len(rows)
             assert ours == theirs
             assert merkle.root_of(ours) == verify_export.root(theirs)
@@ -199,33 +193,49 @@ def test_a_leaf_does_not_depend_on_the_settings_of_whoever_asks(tenant):
                 " set_config('bytea_output', %s, true)",
                 [zone, style, output],
             )
-            found.append([both(model, tenant, [cause.pk]) for model in (Cause, JournalEntry)])
+            found.append(
+                [both(m, tenant, [cause.pk], f) for m in (Cause, JournalEntry) for f in (None, first_format(m))]
+            )
     assert found[0] == found[1]
     assert all(ours == theirs for ours, theirs in found[0])
 
 
-def test_a_column_without_a_value_changes_no_leaf(tenant):
+def test_a_column_without_a_value_changed_no_leaf_of_the_first_format(tenant):
     with scope(tenant=tenant.pk, cause=a_cause()) as cause:
         pass
-    today = layout_of(Cause)
-    without = Layout(
-        today.table, today.key, today.kind,
-        tuple(one for one in today.open if one[0] != "parent_id"), today.personal,
-    )  # fmt: skip
-    batch = Batch(tenant.pk, (0,), NEVER, after=cause.pk - 1)
+    before = first_format(Cause)
+    without = replace(before, open=tuple(one for one in before.open if one[0] != "parent_id"))
     with scope(tenant=tenant.pk):
-        reach = reach_of(batch)
-        assert digests(Cause, today, reach) == digests(Cause, without, reach) != {}
+        reach = reach_of(Batch(tenant.pk, (0,), NEVER, after=cause.pk - 1))
+        assert digests(Cause, before, reach) == digests(Cause, without, reach) != {}
+
+
+def test_a_line_is_what_the_documents_say_word_by_word(tenant):
+    with scope(tenant=tenant.pk, cause=a_cause(actor="a\tb\\", reason="one\ntwo \\N \v\r\f\b")) as cause:
+        pass
+    with scope(tenant=tenant.pk):
+        row = Cause.objects.get(pk=cause.pk)
+        at = row.at.astimezone(UTC)
+        fraction = f"{at:.%f}".rstrip("0").rstrip(".")
+        open_line = "\t".join(
+            {
+                "at": f"{at:%Y-%m-%d %H:%M:%S}{fraction}+00", "id": str(row.pk), "kind": row.kind, "parent_id": "\\N",
+                "tenant_id": str(tenant.pk), "user_id": "\\N", "xid": str(row.xid), "identity_id": "\\N",
+            }[name]
+            for name, _ in layout_of(Cause).open
+        )  # fmt: skip
+        hidden = f"{row.salt}a\\tb\\\\\tone\\ntwo \\\\N \\v\\r\\f\\b\t{row.subject}"
+        leaf = sha256(b"\x00audit_cause\n" + open_line.encode() + sha256(hidden.encode()).digest()).digest()
+        ours, _ = both(Cause, tenant, [cause.pk])
+    assert ours == [leaf]
 
 
 def test_bytes_are_hashed_as_hexadecimal_and_a_text_that_looks_so_is_another(tenant):
     with scope(tenant=tenant.pk, cause=a_cause(actor="\\xff")) as cause:
         pass
-    row = {"salt": None, "cells": {"actor": "\\xff"}}
-    assert verify_export.cells({"actor": "text"}, row["cells"]) == b"actor:4:\\xff\n"
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT encode('\\xff'::bytea, 'hex')")
-        assert cursor.fetchone() == ("ff",)
+    said = {"actor": "\\xff"}
+    assert verify_export.cells({"actor": "text"}, said) == b"actor:4:\\xff\n"
+    assert verify_export.line({"actor": "text", "none": "text"}, said) == b"\\\\xff\t\\N"
     with scope(tenant=tenant.pk):
         ours, theirs = both(Cause, tenant, [cause.pk])
     assert ours == theirs

@@ -9,7 +9,8 @@ import pytest
 
 from audit import journal
 from audit.keys import uuid7
-from audit.leaves import NEVER, Batch, digests, entries, layout_of, reach_of
+from audit.layouts import entries, layout_of
+from audit.leaves import NEVER, Batch, digests, reach_of
 from audit.models import JournalEntry
 from audit.rows import read
 from audit.scope import scope
@@ -25,9 +26,9 @@ def test_a_row_is_read_with_the_texts_that_its_leaf_hashes(tenant, because):
     assert (row.key, row.raw) == (entry.pk, entry.pk.bytes)
     assert UUID(str(row.salt))
     assert row.personal == ('{"a": 1}', "Ada left.")
-    assert row.hidden == 'facts:8:{"a": 1}\nsentence:9:Ada left.\n'
-    assert f"event:13:{Event.HAPPENED}\n" in row.seen
-    assert row.personal_digest == sha256(f"{row.salt}{row.hidden}".encode()).digest()
+    assert row.hidden == b'{"a": 1}\tAda left.'
+    assert f"\t{Event.HAPPENED}\t".encode() in row.seen
+    assert row.personal_digest == sha256(str(row.salt).encode() + row.hidden).digest()
 
 
 def test_one_by_one_rows_give_the_leaves_that_they_give_together(tenant):

@@ -13,7 +13,7 @@ import pytest
 from django.db import IntegrityError, connection, connections, transaction
 
 from audit import sealing, witness
-from audit.leaves import Shape, entries, sealed_models
+from audit.layouts import Shape, entries, sealed_models
 from audit.models import Cause, JournalEntry, Seal, Witnessed
 from audit.scope import scope
 from tests.conftest import AT, a_cause, as_owner

@@ -7,7 +7,8 @@ from uuid import UUID
 
 import pytest
 
-from audit.leaves import NEVER, Batch, digests, layout_of, reach_of
+from audit.layouts import layout_of
+from audit.leaves import NEVER, Batch, digests, reach_of
 from audit.models import Cause, JournalEntry, JournalSubject
 from audit.scope import scope
 from audit.strays import Looked, strays

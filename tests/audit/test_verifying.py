@@ -10,7 +10,7 @@ from django.core.management.base import CommandError
 from django.db import connection
 
 from accounts.models import Account, Tenant
-from audit.leaves import sealed_models
+from audit.layouts import sealed_models
 from audit.models import Cause, JournalEntry, JournalSubject, history_of
 from audit.scope import scope
 from provisioning.models import Exchange, Shadow

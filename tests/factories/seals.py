@@ -17,6 +17,7 @@ from django.db import connection
 
 from accounts.models import Tenant
 from audit import sealing
+from audit.layouts import CELLS, Layout, layout_of
 from audit.scope import scope
 from audit.seal_keys import make
 from audit.standalone import verify_export
@@ -31,6 +32,13 @@ if TYPE_CHECKING:
     from tests.factories.scim import Idp
 
 SCRIPT = Path(verify_export.__file__)
+
+
+def first_format(model: Any) -> Layout:
+    """The layout of a table as seals of the first format had it: they knew no form of their own for a boolean."""
+    today = layout_of(model)
+    was = [tuple((n, "text" if form == "word" else form) for n, form in kind) for kind in (today.open, today.personal)]
+    return Layout(today.table, today.key, today.kind, *was, format=CELLS)
 
 
 @dataclass

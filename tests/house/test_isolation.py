@@ -11,7 +11,7 @@ from django.db import DatabaseError, connection, models, transaction
 from audit.fields import TenantForeignKey
 from audit.grants import APPEND_ONLY, for_eraser, rights_of
 from audit.guards import FACTS, facts_name, frozen_columns, reference_name, tenant_field
-from audit.leaves import sealed_models
+from audit.layouts import sealed_models
 from audit.models import Rights, history_of, is_history, personal_columns, tracked
 from tests.conftest import as_owner
 
