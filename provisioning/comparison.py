@@ -230,13 +230,14 @@ def _set_against_set() -> Iterator[None]:
     with database.cursor() as cursor:
         # Two statements, since one would read some after it had set them.
         cursor.execute(
-            "SELECT array_agg(current_setting(name) ORDER BY at) FROM unnest(%s) WITH ORDINALITY AS s (name, at)",
+            "SELECT array_agg(current_setting(name) ORDER BY at) FROM unnest(%s::text[]) WITH ORDINALITY AS s (name, at)",
             [settings],
         )
         before = cursor.fetchone()[0]
-        cursor.execute("SELECT set_config(name, 'off', true) FROM unnest(%s) AS s (name)", [settings])
+        cursor.execute("SELECT set_config(name, 'off', true) FROM unnest(%s::text[]) AS s (name)", [settings])
     yield
     with database.cursor() as cursor:
         cursor.execute(
-            "SELECT set_config(name, value, true) FROM unnest(%s, %s) AS s (name, value)", [settings, before]
+            "SELECT set_config(name, value, true) FROM unnest(%s::text[], %s::text[]) AS s (name, value)",
+            [settings, before],
         )

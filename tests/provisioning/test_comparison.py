@@ -529,8 +529,14 @@ def test_the_number_of_queries_is_the_same_for_three_accounts_and_for_three_hund
 def test_the_planner_is_free_again_after_a_comparison(system):
     Reading(system).user("x").compared()
     with database.cursor() as cursor:
-        cursor.execute("SELECT current_setting('enable_nestloop'), current_setting('enable_mergejoin')")
-        assert cursor.fetchone() == ("on", "on")
+        names = ("enable_nestloop", "enable_mergejoin", "jit")
+        cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in names))
+        before = cursor.fetchone()
+        with comparison._set_against_set():
+            cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in names))
+            assert cursor.fetchone() == ("off", "off", "off")
+        cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in names))
+        assert cursor.fetchone() == before == ("on", "on", "on")
 
 
 @pytest.mark.parametrize("name", ["status", "fields", "unknown", "missing", "removed", "added"])
