@@ -8,16 +8,19 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 from uuid import UUID
 
-from django.db import models, transaction
+from django.db import IntegrityError, models, transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models.account import AccountState
 from accounts.models.system import System
+from audit.cause import current_tenant
 from audit.keys import uuid7_floor
 from provisioning import systems
 from provisioning.changes import ACCOUNT_TYPES, fold
@@ -62,6 +65,46 @@ NOT_BY_VALUE = frozenset({"active", "id", "schemas", "meta", "members", "groups"
 
 
 @dataclass(frozen=True)
+class BuiltIn:
+    """What counts where no rule speaks; `field` is empty for every field that is not named."""
+
+    resource_type: str
+    field: str
+    direction: Direction
+    authority: Authority
+    because: Any
+
+
+# As the code below has it without rules; `test_rulebook` holds each line against what then happens.
+BUILT_IN = (
+    BuiltIn(
+        "User", "active", Direction.REDUCES, Authority.AUTHORITATIVE,
+        gettext_lazy("“active: false” ends the account in the request that says it; no rule weakens that"),
+    ),
+    BuiltIn(
+        "User", "active", Direction.EXPANDS, Authority.AUTHORITATIVE,
+        gettext_lazy("“active: true” makes a pending account active; an ended one comes back by approval, whatever the rules"),
+    ),
+    BuiltIn(
+        "User", "", Direction.REDUCES, Authority.AUTHORITATIVE,
+        gettext_lazy("a directory has the last word about what it says of its own; no value of it ends an account"),
+    ),
+    BuiltIn(
+        "User", "", Direction.EXPANDS, Authority.AUTHORITATIVE,
+        gettext_lazy("a directory has the last word about what it says of its own"),
+    ),
+    BuiltIn(
+        "Group", "members", Direction.REDUCES, Authority.AUTHORITATIVE,
+        gettext_lazy("whoever a directory takes out of a group is out of it at once; leaving a group ends no account"),
+    ),
+    BuiltIn(
+        "Group", "members", Direction.EXPANDS, Authority.AUTHORITATIVE,
+        gettext_lazy("whoever a directory puts into a group of its own is in it"),
+    ),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
 class StatusWord:
     """What a system's word means for the status: `active` (None: nothing that counts), and because of which field.
 
@@ -82,8 +125,20 @@ def rules_by_system(systems: Collection[UUID]) -> dict[UUID, list[FieldAuthority
     """The rules of each of these systems, as `rules_for`. One query, however many there are."""
     every_or_its = Q(system__in=systems) | Q(system__isnull=True)
     found = list(FieldAuthority.objects.filter(every_or_its, ended_at__isnull=True))
-    every = [rule for rule in found if rule.system_id is None]
-    return {system: [*(rule for rule in found if rule.system_id == system), *every] for system in systems}
+    return {system: _most_specific(found, system=system) for system in systems}
+
+
+def place_of(rule: FieldAuthority) -> tuple[str, str, str]:
+    """What a rule is about, wherever it counts. A name is one in any case (RFC 7643, section 2.1)."""
+    return rule.resource_type, rule.field.casefold(), rule.direction
+
+
+def _most_specific(rules: Iterable[FieldAuthority], *, system: UUID) -> list[FieldAuthority]:
+    """The rules of a system, and of those for every system the ones in whose place it has none of its own."""
+    given = [rule for rule in rules if rule.system_id in {None, system}]
+    own = [rule for rule in given if rule.system_id is not None]
+    taken = {place_of(rule) for rule in own}
+    return [*own, *(rule for rule in given if rule.system_id is None and place_of(rule) not in taken)]
 
 
 def rules_ever(systems: Collection[UUID]) -> list[FieldAuthority]:
@@ -98,10 +153,24 @@ def rules_of(system: UUID, *, at: datetime) -> list[FieldAuthority]:
 
 def in_force(rules: Iterable[FieldAuthority], *, system: UUID, at: datetime) -> list[FieldAuthority]:
     """Those of these rules that counted for a system at an instant. A rule's key says when it was made."""
-    before = uuid7_floor(int(at.timestamp() * 1000) + 1)
-    live = [one for one in rules if one.pk < before and (one.ended_at is None or one.ended_at > at)]
-    own = [one for one in live if one.system_id == system]
-    return [*own, *(one for one in live if one.system_id is None)]
+    before = _made_before(at)
+    return _most_specific(
+        (one for one in rules if one.pk < before and (one.ended_at is None or one.ended_at > at)), system=system
+    )
+
+
+def _made_before(at: datetime) -> UUID:
+    return uuid7_floor(int(at.timestamp() * 1000) + 1)
+
+
+def counted_at(at: datetime) -> Q:
+    """The same as a condition of rows: made by an instant, and not ended by then."""
+    return made_by(at) & (Q(ended_at__isnull=True) | Q(ended_at__gt=at))
+
+
+def made_by(at: datetime) -> Q:
+    """Rules that were made by an instant, whether they have ended since or not."""
+    return Q(pk__lt=_made_before(at))
 
 
 def value_at(document: Mapping[str, Any], path: str) -> Any:
@@ -187,13 +256,25 @@ def members_may_come(rules: Iterable[FieldAuthority]) -> bool:
 # -- the verbs
 
 
-def ended_by(*, system: System, field: str, values: Iterable[str]) -> int:
-    """How many accounts that are on have, by this system's last word, one of these values in that attribute."""
+def ended_by(*, system: System | None, field: str, values: Iterable[str]) -> int:
+    """How many accounts that are on have, by this system's last word, one of these values in that attribute.
+
+    Without a system: by the word of any that has no rule of its own for that attribute.
+    """
     wanted = {_plain(value) for value in values}
     said = Shadow.objects.filter(
-        system=system, resource_type__in=ACCOUNT_TYPES, ended_at__isnull=True, account__state=AccountState.ACTIVE
-    ).values_list("document", flat=True)
-    return sum(_is_one_of(document, field, wanted) for document in said.iterator(chunk_size=1_000))
+        resource_type__in=ACCOUNT_TYPES, ended_at__isnull=True, account__state=AccountState.ACTIVE
+    )
+    if system is not None:
+        said = said.filter(system=system)
+    else:
+        ends = {"resource_type": "User", "field__iexact": field, "direction": Direction.REDUCES}
+        own = FieldAuthority.objects.filter(ended_at__isnull=True, system__isnull=False, **ends)
+        said = said.filter(system__ended_at__isnull=True).exclude(system__in=own.values("system"))
+    documents = said.order_by("account_id").values_list("account_id", "document")
+    # Whoever two systems know is one account.
+    ending = groupby(documents.iterator(chunk_size=1_000), key=itemgetter(0))
+    return sum(any(_is_one_of(document, field, wanted) for _account, document in known) for _one, known in ending)
 
 
 def _checked_field(field: str) -> str:
@@ -232,37 +313,62 @@ def in_words(rule: FieldAuthority) -> str:
 
 
 def make_rule(
-    *, system: System, kind: RuleKind, reason: str, at: datetime, field: str = "", values: Sequence[str] = ()
+    *, system: System | None, kind: RuleKind, reason: str, at: datetime, field: str = "", values: Sequence[str] = ()
 ) -> FieldAuthority:
-    """A rule for one system, in the place of the one for the same field and direction, if there is one.
+    """A rule for one system, or without one for all, in the place of the one for the same field and direction.
 
-    It counts for what arrives and is read from now on. Raises `BadSystem`.
+    It counts for what arrives and is read from now on; where a system has a rule of its own, that one counts there.
+    Raises `BadSystem`.
     """
     acts = dict(_ACTS[kind])
     if kind == RuleKind.ATTRIBUTE_ENDS:
         acts["field"] = _checked_field(field.strip())
     says = _checked_values(values) if "status_from" in acts else []
     with transaction.atomic():
-        found = systems.living(system)
-        made = FieldAuthority(tenant_id=found.tenant_id, system=found, status_values=says, **acts)
+        found = None if system is None else systems.living(system)
+        made = FieldAuthority(tenant_id=_tenant(), system=found, status_values=says, **acts)
         # A name is one in any case (RFC 7643 section 2.1).
         same = {"resource_type": made.resource_type, "field__iexact": made.field, "direction": made.direction}
-        before = FieldAuthority.objects.filter(system=found, ended_at__isnull=True, **same).first()
+        of = Q(system__isnull=True) if found is None else Q(system=found)
+        before = FieldAuthority.objects.filter(of, ended_at__isnull=True, **same).first()
         was = "" if before is None else in_words(before)
         if before is not None:
             if in_words(made) == was:
                 return before
             _end(before, at=at)
-        made.save()
+        _save(made)
         _changed(found, event=Event.RULE_MADE, sentence=f"rule: {in_words(made)}", was=was, reason=reason, at=at)
     return made
 
 
-def end_rule(*, system: System, rule: FieldAuthority, reason: str, at: datetime) -> None:
-    """A rule of this system counts no longer. Its history stays. Raises `BadSystem` where the system has ended."""
+def _tenant() -> UUID:
+    tenant = current_tenant()
+    if tenant is None:
+        raise LookupError("a rule is made inside of a tenant")
+    return tenant
+
+
+def _save(rule: FieldAuthority) -> None:
+    """Two rules that are equally specific would be a tie: the database refuses the second, and so do we."""
+    try:
+        with transaction.atomic():
+            rule.save(force_insert=True)
+    except IntegrityError as error:
+        raise systems.BadSystem(
+            _("Somebody made a rule for %(field)s and the same direction just now: read it, then decide again.")
+            % {"field": rule.field}
+        ) from error
+
+
+def end_rule(*, system: System | None, rule: FieldAuthority, reason: str, at: datetime) -> None:
+    """A rule of this system, or of all, counts no longer. Its history stays.
+
+    Raises `BadSystem` where the system has ended.
+    """
     with transaction.atomic():
-        found = systems.living(system)
-        held = FieldAuthority.objects.filter(pk=rule.pk, system=found, ended_at__isnull=True).first()
+        found = None if system is None else systems.living(system)
+        of = Q(system__isnull=True) if found is None else Q(system=found)
+        held = FieldAuthority.objects.select_for_update().filter(of, pk=rule.pk, ended_at__isnull=True).first()
         if held is not None:
             _end(held, at=at)
             sentence = f"no rule any more: {in_words(held)}"
@@ -274,8 +380,12 @@ def _end(rule: FieldAuthority, *, at: datetime) -> None:
     rule.save(update_fields=["ended_at"])
 
 
-def _changed(system: System, *, event: Event, sentence: str, reason: str, at: datetime, was: str = "") -> None:
+def _changed(system: System | None, *, event: Event, sentence: str, reason: str, at: datetime, was: str = "") -> None:
     """What a system's word is worth is part of its policy: whoever changes it counts as having asked, for 30 days."""
-    systems.administered(system, because=systems.Because.CHANGED_POLICY, who=None, at=at)
     before = f" (before: {was})" if was else ""
-    systems.note(system, event=event, sentence=f"{sentence}{before}. {reason}")
+    said = f"{sentence}{before}. {reason}"
+    if system is not None:
+        systems.administered(system, because=systems.Because.CHANGED_POLICY, who=None, at=at)
+        systems.note(system, event=event, sentence=said)
+    else:
+        systems.every_administered(because=systems.Because.CHANGED_POLICY, at=at, event=event, sentence=said)

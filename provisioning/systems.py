@@ -51,6 +51,18 @@ def administered(
         )
 
 
+def every_administered(*, because: Because, at: datetime, event: Event, sentence: str) -> None:
+    """The same for every living system, with one entry that names them all: what was changed counts for each."""
+    living = list(System.objects.filter(ended_at__isnull=True).order_by("name"))
+    identity, actor = current().identity_id, current().actor
+    if identity is not None:
+        SystemAdministrator.objects.bulk_create(
+            SystemAdministrator(tenant_id=one.tenant_id, system=one, identity_id=identity, because=because, since=at)
+            for one in living
+        )
+    record(event=event, sentence=f"{actor}: every system: {sentence}", subjects=[_subject(one) for one in living])
+
+
 def make_system(
     *,
     tenant_id: UUID,

@@ -1,12 +1,9 @@
 """What stands on the page of a plan: why it waits, who is concerned by it, what it would change."""
 
-import csv
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from io import TextIOWrapper
-from tempfile import SpooledTemporaryFile
-from typing import IO, Any, cast
+from typing import IO, Any
 from uuid import UUID
 
 from django.db.models import Count, Q, QuerySet
@@ -17,6 +14,7 @@ from django.utils.translation import ngettext
 from accounts.models.finding import Attribution
 from accounts.models.system import System
 from governance import facts
+from governance.admin.csv_files import cell, csv_of
 from governance.admin.people import names_of
 from governance.admin.runs import Proof, proofs_of
 from governance.models.approval import Approval
@@ -30,8 +28,6 @@ from provisioning.models.snapshot import SnapshotProof
 BEFORE = 30
 # Causes of a shrink that have a line of their own.
 PARTS = 20
-# What of a CSV file is held in memory; more of it is on disk.
-IN_MEMORY = 1 << 20
 
 
 # -- may it come back?
@@ -157,23 +153,16 @@ def _usual(system: System, run: Run) -> Proof:
 # -- every change, as a file
 
 
-def _cell(text: str) -> str:
-    # A spreadsheet takes a cell that begins so for a formula (CWE-1236).
-    return f"'{text}" if text[:1] in {"=", "+", "-", "@", "\t", "\r"} else text
-
-
 def as_csv(changes: QuerySet[PlannedChange]) -> IO[bytes]:
-    """The changes as a CSV file (RFC 4180), read row by row; open, at its beginning."""
-    file = cast("IO[bytes]", SpooledTemporaryFile(IN_MEMORY))  # noqa: SIM115  whoever sends it closes it
-    text = TextIOWrapper(file, encoding="utf-8", newline="")
-    lines = csv.writer(text)
-    lines.writerow(["position", "act", "what", "group", "privileged", "result", "detail", "account_id", "attribution"])
-    for one in changes.select_related("group").iterator(chunk_size=1_000):
-        group = one.group.display_name if one.group is not None else ""
-        lines.writerow([
-            one.position, one.act, _cell(one.label), _cell(group), "yes" if one.is_privileged else "no", one.result,
-            _cell(one.detail), one.account_id or "", one.attribution,
-        ])  # fmt: skip
-    text.detach()
-    file.seek(0)
-    return file
+    """The changes as a CSV file, read row by row; open, at its beginning."""
+    return csv_of(
+        ["position", "act", "what", "group", "privileged", "result", "detail", "account_id", "attribution"],
+        (
+            [
+                one.position, one.act, cell(one.label), cell(one.group.display_name if one.group is not None else ""),
+                "yes" if one.is_privileged else "no", one.result, cell(one.detail), one.account_id or "",
+                one.attribution,
+            ]
+            for one in changes.select_related("group").iterator(chunk_size=1_000)
+        ),
+    )  # fmt: skip

@@ -4,6 +4,7 @@ from django.urls import URLPattern, URLResolver, path
 
 from governance.admin import (
     accounts,
+    authority,
     decisions,
     feeds,
     findings,
@@ -22,6 +23,10 @@ from governance.admin import campaigns as recertification
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", front.front, name="front"),
+    path("authority/", authority.authority, name="authority"),
+    path("authority/rules.csv", authority.authority_csv, name="authority-csv"),
+    path("authority/rules/", authority.new, name="authority-rule-new"),
+    path("authority/rules/<uuid:rule>/end/", authority.end, name="authority-rule-end"),
     path("accounts/", accounts.accounts, name="accounts"),
     path("accounts/<uuid:pk>/", accounts.account, name="account"),
     path("accounts/<uuid:pk>/suspend/", accounts.suspend, name="account-suspend"),

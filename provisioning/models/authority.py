@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from django.db import models
 from django.db.models import Q
+from django.db.models.functions import Lower
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models.system import System
@@ -71,8 +72,13 @@ class FieldAuthority(TenantOwned):
             models.CheckConstraint(
                 condition=Q(status_from__in=StatusSource.values), name="provisioning_authority_source_is_known"
             ),
+            # The names of attributes are compared in any case: two rules for one would be a tie.
             models.UniqueConstraint(
-                fields=["tenant", "system", "resource_type", "field", "direction"],
+                "tenant",
+                "system",
+                "resource_type",
+                Lower("field"),
+                "direction",
                 condition=Q(ended_at__isnull=True),
                 nulls_distinct=False,
                 name="provisioning_authority_once",

@@ -62,6 +62,8 @@ INSIDE = [
     (ADMINISTRATOR, "system-token"),
     (ADMINISTRATOR, "system-connection"),
     (ADMINISTRATOR, "system-rule"),
+    (ADMINISTRATOR, "/admin/authority/"),
+    (ADMINISTRATOR, "/admin/authority/rules/"),
     (ADMINISTRATOR, "system-policy"),
     (ADMINISTRATOR, "system-exception"),
     (ADMINISTRATOR, "system-administrator"),

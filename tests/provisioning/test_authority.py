@@ -99,11 +99,11 @@ def kept(system: System, *, everywhere: bool = False, **values: Any) -> FieldAut
     return made
 
 
-def test_a_systems_own_rule_comes_before_one_for_every_system(tenant: Tenant, system: System) -> None:
-    general = kept(system, everywhere=True, authority="advisory")
+def test_a_systems_own_rule_takes_the_place_of_one_for_every_system(tenant: Tenant, system: System) -> None:
+    kept(system, everywhere=True, authority="advisory")
     own = kept(system)
     kept(make.a_system(tenant, "Entra", at=AT), authority="needs_approval")
-    assert authority.rules_for(system) == [own, general]
+    assert authority.rules_for(system) == [own]
     assert status(True, *authority.rules_for(system)).active is True
 
 

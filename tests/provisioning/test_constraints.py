@@ -43,6 +43,7 @@ BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
     "provisioning_authority_once": (
         lambda: twice(rows.authority, system=rows.system()),
         lambda: twice(rows.authority, system=None),
+        lambda: [rows.authority(system=None, field=name) for name in ("title", "Title")],
     ),
     "provisioning_erasure_says_why": (lambda: rows.erasure(reason=""),),
     "provisioning_archive_says_why_and_where": (lambda: rows.archive(reason=""), lambda: rows.archive(file="")),
