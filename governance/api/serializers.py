@@ -87,7 +87,10 @@ class AccountWhole(AccountOut):
 
 
 class FindingOut(serializers.ModelSerializer[Finding]):
-    """Something that is wrong. `severity` is a word: low, medium, high, critical."""
+    """Something that is wrong. `severity` is a word: low, medium, high, critical.
+
+    `attribution` says of a difference that a reading found why no event told of it; empty where nobody asked.
+    """
 
     severity = serializers.SerializerMethodField()
     account = AccountName(allow_null=True)
@@ -97,7 +100,7 @@ class FindingOut(serializers.ModelSerializer[Finding]):
         model = Finding
         fields = (
             "id", "kind", "severity", "state", "stage", "title", "account", "system", "evidence", "controls",
-            "first_seen_at", "last_seen_at", "due_at", "resolved_at", "resolution",
+            "first_seen_at", "last_seen_at", "due_at", "resolved_at", "resolution", "attribution",
         )  # fmt: skip
 
     def get_severity(self, finding: Finding) -> str:

@@ -12,7 +12,7 @@ from rest_framework.request import Request
 from rest_framework.views import APIView
 
 from accounts.models.account import Account, AccountKind, AccountState
-from accounts.models.finding import Finding, FindingKind, FindingState
+from accounts.models.finding import Attribution, Finding, FindingKind, FindingState
 from accounts.models.group import Membership
 from accounts.models.ownership import Ownership, OwnershipState
 from accounts.rules import Word
@@ -108,7 +108,7 @@ class OneAccount(RetrieveAPIView[Account]):
 
 
 class Findings(ListAPIView[Finding]):
-    """Findings, newest first, also those that are resolved; `?state=`, `?kind=`, `?account=`, `?system=`."""
+    """Findings, newest first, also those that are resolved; `?state=`, `?kind=`, `?attribution=`, `?account=`, `?system=`."""
 
     permission_classes = (ReadsTheRoll,)
     pagination_class = ByKey
@@ -116,7 +116,11 @@ class Findings(ListAPIView[Finding]):
 
     def get_queryset(self) -> QuerySet[Finding]:
         """The findings of the tenant."""
-        words = {"kind": FindingKind.values, "state": FindingState.values}
+        words = {
+            "kind": FindingKind.values,
+            "state": FindingState.values,
+            "attribution": [word for word in Attribution.values if word],
+        }
         rows = Finding.objects.select_related("account", "system")
         return _narrowed(rows, self.request, words=words, ids=("account", "system"))
 

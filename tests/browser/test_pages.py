@@ -63,6 +63,7 @@ INSIDE = [
     (ADMINISTRATOR, "system-connection"),
     (ADMINISTRATOR, "system-rule"),
     (ADMINISTRATOR, "/admin/authority/"),
+    (AUDITOR, "/admin/league/"),
     (ADMINISTRATOR, "/admin/authority/rules/"),
     (ADMINISTRATOR, "system-policy"),
     (ADMINISTRATOR, "system-exception"),

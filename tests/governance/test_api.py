@@ -188,6 +188,16 @@ def test_a_finding_names_its_account_system_and_severity(api: Client, service: A
     assert (body["kind"], body["severity"], body["state"]) == ("status_differs", Severity.HIGH.name.lower(), "open")
     assert body["account"] == {"id": str(service.pk), "user_name": "svc-deploy"}
     assert body["system"]["name"] == "Okta"
+    assert body["attribution"] == ""
+
+
+def test_a_difference_says_why_no_event_told_of_it(api: Client, tenant: Tenant) -> None:
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        a_finding(FindingKind.FIELD_DIFFERS, "field:1", at=now(), attribution="lost_event")
+        a_finding(FindingKind.FIELD_DIFFERS, "field:2", at=now(), attribution="late_event")
+    (body,) = is_json(api.get(f"{BASE}/findings/?attribution=late_event"), 200)["results"]
+    assert body["attribution"] == "late_event"
+    assert list(is_json(api.get(f"{BASE}/findings/?attribution=guess"), 400)) == ["attribution"]
 
 
 def test_a_run_shows_its_counts_and_every_proof(api: Client, tenant: Tenant) -> None:
