@@ -19,6 +19,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _CONNECT_TIMEOUT = 10
 _LOCK_TIMEOUT = "-c lock_timeout=30s"
 _PORTS = re.compile(r"\d{1,5}(,\d{1,5})*")
+_TOKEN = re.compile(r"[\x21-\x7e]{24,500}")
 _HOSTS = re.compile(r"[^@?#]*")
 # libpq's own words about a parameter, which name it and nothing else of the address.
 _PARAMETER = re.compile(
@@ -40,6 +41,16 @@ def number(name: str, *, default: int, least: int, most: int) -> int:
     if not text.isdecimal() or not least <= int(text) <= most:
         raise ImproperlyConfigured(f"{name} is {text!r}: it must be a whole number from {least} to {most}")
     return int(text)
+
+
+def token(name: str) -> str:
+    """A secret that somebody sends us, or nothing. One that could be guessed is refused."""
+    text = os.environ.get(name, "").strip()
+    if text and not _TOKEN.fullmatch(text):
+        raise ImproperlyConfigured(
+            f"{name} must be 24 to 500 visible ASCII characters, such as `openssl rand -hex 32` writes"
+        )
+    return text
 
 
 def parts(name: str) -> list[str]:

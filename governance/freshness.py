@@ -67,6 +67,15 @@ class Measured:
         return self.word != Word.NOT_MEASURED
 
 
+def no_equality() -> Q:
+    """Findings that keep a system from being equal."""
+    # Memberships that nobody could read are no equality either.
+    unread = Q(kind=FindingKind.NOT_MEASURED, dedupe_key__startswith=differences.UNREAD)
+    # Nor is what was acknowledged and is not done.
+    undone = Q(kind=FindingKind.NOT_APPLIED)
+    return Q(kind__in=DIFFERENCES) | unread | undone
+
+
 @dataclass(frozen=True)
 class _Counts:
     accounts: int
@@ -134,13 +143,7 @@ def of_systems(*, at: datetime, systems: Iterable[UUID] | None = None) -> list[M
         account__state=AccountState.ARCHIVED
     )
     accounts = dict(living.order_by().values_list("system_id").annotate(Count("id")))
-    # Memberships that nobody could read are no equality either.
-    unread = Q(kind=FindingKind.NOT_MEASURED, dedupe_key__startswith=differences.UNREAD)
-    # Nor is what was acknowledged and is not done.
-    undone = Q(kind=FindingKind.NOT_APPLIED)
-    open_now = Finding.objects.filter(
-        Q(kind__in=DIFFERENCES) | unread | undone, state__in=FINDING_OPEN, system__isnull=False
-    )
+    open_now = Finding.objects.filter(no_equality(), state__in=FINDING_OPEN, system__isnull=False)
     differ = dict(open_now.order_by().values_list("system_id").annotate(Count("id")))
     problems = _problems(connections.values())
     return [

@@ -34,7 +34,7 @@ Answerer = Callable[[HttpRequest], HttpResponse]
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 # They answer by themselves: probes must work without a database, and the receiver opens its own scope for each token.
-UNTOUCHED = ("/healthz", "/readyz", "/scim/", "/static/")
+UNTOUCHED = ("/healthz", "/readyz", "/metrics", "/scim/", "/static/")
 # Where people get in, and out: last sign-in, links and sessions are written, whatever the method.
 SIGN_IN = ("/login/", "/logout/", "/password/", "/welcome/")
 # What exists inside a tenant alone.

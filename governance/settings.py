@@ -28,6 +28,7 @@ if not ROLLCALL_FIELD_KEYS:
     raise ImproperlyConfigured("ROLLCALL_FIELD_KEYS is not set: Fernet keys, newest first, that encrypt stored secrets")
 # The key is read by the task that seals, and by nothing else: other processes need not be able to.
 ROLLCALL_SEAL_KEY_FILE = os.environ.get("ROLLCALL_SEAL_KEY_FILE", "")
+ROLLCALL_METRICS_TOKEN = environment.token("ROLLCALL_METRICS_TOKEN")
 ROLLCALL_SEAL_WITNESS = os.environ.get("ROLLCALL_SEAL_WITNESS", "")
 ROLLCALL_PUBLIC_URL = environment.public_address("ROLLCALL_PUBLIC_URL", default="http://127.0.0.1:8000")
 _public = urlsplit(ROLLCALL_PUBLIC_URL)

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from governance.api import health
+from governance.api import health, metrics
 from governance.portal import sign_in
 from provisioning.scim.views import NowhereView
 
@@ -11,6 +11,8 @@ urlpatterns = [
     # Probes: no sign-in, no tenant.
     path("healthz", health.healthz, name="healthz"),
     path("readyz", health.readyz, name="readyz"),
+    # Figures of every tenant, for a monitoring system with its token.
+    path("metrics", metrics.metrics, name="metrics"),
     # SCIM: its token says which tenant. Whatever lies beside it is answered in SCIM too, never in HTML.
     path("scim/v2/", include("provisioning.scim.urls")),
     re_path(r"^scim(?:/|$)", NowhereView.as_view()),
