@@ -1,10 +1,13 @@
 """What a command was told about whom it serves and who asks, looked up. Each raises `CommandError` in one line."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from django.core.management.base import CommandError
 from django.db.models import QuerySet
+from django.utils.text import slugify
 
+from accounts.models.system import System
 from accounts.models.tenant import Tenant
 from accounts.models.user import User
 from audit.models import Cause, CauseKind
@@ -40,6 +43,35 @@ def tenant_called(slug: str) -> Tenant:
     if found is None:
         raise CommandError(f"there is no tenant {slug!r}")
     return found
+
+
+def the_tenant(slug: str) -> Tenant:
+    """The tenant with that word, or, where no word was said, the only one."""
+    if slug:
+        return tenant_called(slug)
+    with scope():
+        first = list(Tenant.objects.order_by("slug")[:20])
+    if len(first) != 1:
+        known = ", ".join(tenant.slug for tenant in first) or "there is none yet"
+        raise CommandError(f"say with --tenant whose: {known}")
+    return first[0]
+
+
+def system_called(text: str) -> System:
+    """A system of the tenant in force: by its id, its name, or its name as a word in addresses (`okta-prod`)."""
+    named = System.objects.filter(name__iexact=text).first()
+    if named is not None:
+        return named
+    try:
+        found = list(System.objects.filter(pk=UUID(text)))
+    except ValueError:
+        found = [one for one in System.objects.order_by("name") if slugify(one.name) == text.lower()]
+    if not found:
+        raise CommandError(f"there is no system {text!r} in this tenant")
+    if len(found) > 1:
+        names = ", ".join(repr(one.name) for one in found)
+        raise CommandError(f"{text!r} is said of {names}: say the whole name")
+    return found[0]
 
 
 def who_asks(name: str, *, among: QuerySet[User] | None = None) -> User:

@@ -126,7 +126,12 @@ def _judge(system: System, connection: Connection | None, counts: _Counts, *, at
 def _problems(connections: Iterable[Connection]) -> dict[UUID, str]:
     """What the last ended run of each system failed at, where it was not whole; else what its connection noted."""
     found = {c.system_id: c.last_problem for c in connections}
-    last = Run.objects.exclude(state=RunState.RUNNING).order_by("system_id", "-started_at").distinct("system_id")
+    last = (
+        Run.objects.exclude(state=RunState.RUNNING)
+        .filter(is_simulated=False)
+        .order_by("system_id", "-started_at")
+        .distinct("system_id")
+    )
     for run in last:
         if run.state != RunState.CLOSED:
             found[run.system_id] = run.problem or str(run.get_state_display())

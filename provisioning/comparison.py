@@ -23,9 +23,11 @@ from accounts.models.account import AccountState
 from accounts.models.finding import Finding
 from accounts.models.group import Membership, Origin
 from accounts.states import FINDING_LIVE
-from provisioning import attribution, authority, belated, differences
+from provisioning import attribution, authority, belated, differences, wishes
 from provisioning.differences import DUE, KINDS, Counted, Row
 from provisioning.models.plan import ChangeAct, Plan, PlannedChange
+from provisioning.models.run import Run
+from provisioning.models.shadow import Shadow
 from provisioning.models.snapshot import Snapshot, SnapshotState, StagedMember, StagedResource
 from provisioning.plans import Wanted
 from provisioning.statements import Statements
@@ -139,6 +141,20 @@ def wanted(*, snapshot: Snapshot) -> list[Wanted]:
                 end = _end(row["account_id"], row["member"], privileged=row["is_privileged"])
                 ends.setdefault(row["account_id"], (key, end))
     return _attributed([*ends.values(), *leaves])
+
+
+def freeze_wanted(*, run: Run, snapshot: Snapshot, at: datetime) -> int:
+    """What a complete reading wants becomes a plan, judged by the brake. Returns how many changes are wanted."""
+    if snapshot.state != SnapshotState.COMPLETE:
+        # An incomplete reading neither wants anything nor takes back what an earlier one wanted.
+        return 0
+    found = wanted(snapshot=snapshot)
+    living = Shadow.objects.filter(system=run.system, resource_type="User", ended_at__isnull=True)
+    nothing_read = not StagedResource.objects.filter(snapshot=snapshot, resource_type="User").exists()
+    wishes.freeze_reading(
+        system=run.system, run=run, wanted=found, total=living.count(), read_nothing=nothing_read, at=at
+    )
+    return len(found)
 
 
 def _attributed(wanted: Sequence[tuple[str, Wanted]]) -> list[Wanted]:

@@ -24,16 +24,15 @@ from audit.outages import is_outage
 from audit.redaction import redact_text
 from audit.scope import scope
 from audit.transitions import move
-from provisioning import comparison, connections, freshness, proofs, snapshot, wishes
+from provisioning import comparison, connections, freshness, proofs, simulation, snapshot
 from provisioning.connectors.egress import EgressError
 from provisioning.connectors.scim import BusyError
 from provisioning.models.connection import Connection, Connector
 from provisioning.models.plan import Plan
 from provisioning.models.run import Run, RunState
-from provisioning.models.shadow import Shadow
 from provisioning.models.snapshot import Snapshot, SnapshotState
 from provisioning.snapshot import LeaseLost, StopAsked, Work
-from provisioning.states import RUN, Event
+from provisioning.states import RUN, SNAPSHOT, Event
 
 # Longer than a slice and the page at its end can take. Whoever outlives it is fenced off by the next lease.
 LEASE = timedelta(minutes=3)
@@ -44,6 +43,7 @@ BUSY_MOST = timedelta(minutes=10)
 # How often an unexpected error of our own may break a run before it fails.
 ERRORS_MOST = 3
 Clock = Callable[[], datetime]
+Told = Callable[[simulation.Simulated], None]
 
 CLAIMED = crashpoints.point("run.claimed", where="a run is claimed, nothing is done yet")
 LISTED = crashpoints.point("run.listed", where="every page is staged, the run does not say so yet")
@@ -65,8 +65,12 @@ class _Outcome:
     problem: str = ""
 
 
-def start(*, system: System, started_by: str, at: datetime) -> Run:
-    """Begin to read a system; one that is being read already is returned. Raises `CantRead`."""
+def start(*, system: System, started_by: str, at: datetime, simulated: bool = False) -> Run:
+    """Begin to read a system; one that is being read already is returned. Raises `CantRead`.
+
+    A `simulated` run ends with what it would have found and wanted; beside the run, its snapshot and the journal, it
+    leaves nothing. No other can go on meanwhile: two readings of one system would only slow each other down.
+    """
     with transaction.atomic():
         connection = (
             Connection.objects.select_for_update(of=("self",)).select_related("system").filter(system=system).first()
@@ -77,14 +81,27 @@ def start(*, system: System, started_by: str, at: datetime) -> Run:
             raise CantRead(f"{system.name} has ended")
         if connection.paused_at is not None:
             raise CantRead(f"{system.name} is paused: resume its connection first")
-        running = Run.objects.filter(system=system, state=RunState.RUNNING).first()
+        running = Run.objects.select_related("system").filter(system=system, state=RunState.RUNNING).first()
         if running is not None:
-            return running
-        run: Run = Run.objects.create(tenant_id=system.tenant_id, system=system, started_by=started_by, started_at=at)
+            return _joined(running, simulated=simulated)
+        run: Run = Run.objects.create(
+            tenant_id=system.tenant_id, system=system, started_by=started_by, started_at=at, is_simulated=simulated
+        )
         snapshot.begin(run=run, at=at)
-        connections.reading_begins(connection=connection, at=at)
-        record(event=Event.RUN_STARTED, sentence=f"{started_by}: {system.name} is read", subjects=_subjects(run))
+        if not simulated:
+            connections.reading_begins(connection=connection, at=at)
+        what = "is read, only to say what that would find" if simulated else "is read"
+        record(event=Event.RUN_STARTED, sentence=f"{started_by}: {system.name} {what}", subjects=_subjects(run))
     return run
+
+
+def _joined(running: Run, *, simulated: bool) -> Run:
+    if running.is_simulated == simulated:
+        return running
+    what = "read for a simulation" if running.is_simulated else "read"
+    raise CantRead(
+        f"{running.system.name} is being {what} since {running.started_at:%H:%M} UTC: wait for its end, or stop it"
+    )
 
 
 def start_due(*, system: UUID, started_by: str, at: datetime) -> Run | None:
@@ -131,8 +148,10 @@ def claim(*, run_id: UUID, at: datetime) -> int | None:
     return run.lease
 
 
-def advance(*, tenant: UUID, run_id: UUID, clock: Clock, seconds: float = SLICE) -> bool:
+def advance(*, tenant: UUID, run_id: UUID, clock: Clock, seconds: float = SLICE, told: Told | None = None) -> bool:
     """Work on a run for a while. True when it has ended, False when there is more to do or somebody else does it.
+
+    What a simulated one comes to is `told` by name, once; of it only counts are kept.
 
     Takes ids alone and may be called twice, at once and after a crash anywhere. What the system answers wrong ends the
     run as failed, in words; anything else is raised, and the lease runs out.
@@ -143,7 +162,7 @@ def advance(*, tenant: UUID, run_id: UUID, clock: Clock, seconds: float = SLICE)
     crashpoints.here(CLAIMED)
     ends_at = time.monotonic() + seconds
     try:
-        return _steps(work, clock=clock, go_on=lambda: time.monotonic() < ends_at)
+        return _steps(work, clock=clock, go_on=lambda: time.monotonic() < ends_at, told=told)
     except LeaseLost:
         return False
     except BusyError as busy:
@@ -168,10 +187,10 @@ def _claimed(tenant: UUID, run_id: UUID, clock: Clock) -> Work | None:
     return None if lease is None else Work(tenant=tenant, run=run_id, lease=lease)
 
 
-def _steps(work: Work, *, clock: Clock, go_on: Callable[[], bool]) -> bool:
+def _steps(work: Work, *, clock: Clock, go_on: Callable[[], bool], told: Told | None) -> bool:
     """One step after the other while there is time; at least one, so that a slow step can't starve a run."""
     with work.writing() as run:
-        step, stop = run.step, run.stop_asked_at is not None
+        step, stop, is_simulated = run.step, run.stop_asked_at is not None, run.is_simulated
     if stop:
         raise StopAsked
     while True:
@@ -180,6 +199,8 @@ def _steps(work: Work, *, clock: Clock, go_on: Callable[[], bool]) -> bool:
                 _release(work)
                 return False
             crashpoints.here(LISTED)
+        if is_simulated:
+            return _simulate(work, clock, told)
         step = _STEPS[step](work, clock)
         if step == "closed":
             return True
@@ -229,15 +250,8 @@ def _plan(work: Work, clock: Clock) -> str:
     with work.writing() as run:
         reading = Snapshot.objects.select_related("system").get(run=run)
         more: dict[str, Any] = {}
-        # An incomplete reading neither wants anything nor takes back what an earlier one wanted.
         if reading.state == SnapshotState.COMPLETE:
-            wanted = comparison.wanted(snapshot=reading)
-            living = Shadow.objects.filter(system=run.system, resource_type="User", ended_at__isnull=True)
-            wishes.freeze_reading(
-                system=run.system, run=run, wanted=wanted, total=living.count(),
-                read_nothing=run.counts.get("users", 0) == 0, at=clock(),
-            )  # fmt: skip
-            more = {"wanted": len(wanted)}
+            more = {"wanted": comparison.freeze_wanted(run=run, snapshot=reading, at=clock())}
         _step(run, "closing", more=more)
     crashpoints.here(PLANNED)
     return "closing"
@@ -250,6 +264,25 @@ def _close(work: Work, clock: Clock) -> str:
         outcome = _Outcome(RunState.CLOSED) if complete else _Outcome(RunState.INCOMPLETE, proofs.problem(reading))
         _finish(run, reading, outcome, at=clock())
     return "closed"
+
+
+def _simulate(work: Work, clock: Clock, told: Told | None) -> bool:
+    """All the rest of a simulated run, in one transaction of which its counts alone are kept."""
+    with work.writing() as run:
+        reading = Snapshot.objects.select_related("system").get(run=run)
+        found = simulation.simulate(run=run, snapshot=reading, at=clock())
+        at = clock()
+        move(reading, SnapshotState.INCOMPLETE, by=SNAPSHOT)
+        reading.ended_at = at
+        reading.save(update_fields=["state", "ended_at"])
+        more = {"proofs": found.proofs, "tripped": int(found.is_tripped)} | (
+            {"missed": found.missed} if found.missed else {}
+        )
+        run.counts = {**run.counts, **found.counts, **more}
+        _finish(run, reading, _Outcome(RunState.SIMULATED, found.problem), at=at)
+    if told is not None:
+        told(found)
+    return True
 
 
 _STEPS: Mapping[str, Callable[[Work, Clock], str]] = {
@@ -317,25 +350,27 @@ def _finish(run: Run, reading: Snapshot, outcome: _Outcome, *, at: datetime) -> 
     if complete:
         # Complete as of its beginning: what changed there since was not necessarily seen.
         resolve([freshness.not_measured_key(run.system_id)], because="read completely", at=at)
-    if outcome.state != RunState.STOPPED:
+    if outcome.state != RunState.STOPPED and not run.is_simulated:
         connections.reading_ended(
             system=run.system, complete_at=reading.started_at if complete else None, problem=run.problem
         )
     record(
         event=Event.RUN_CLOSED,
-        sentence=f"{run.system.name}: reading {run.get_state_display()}. {run.problem or _summary(run.counts)}",
+        sentence=f"{run.system.name}: reading {run.get_state_display()}. {run.problem or _summary(run)}",
         subjects=_subjects(run),
         facts=run.counts,
     )
     crashpoints.here(CLOSING)
 
 
-def _summary(counts: Mapping[str, Any]) -> str:
+def _summary(run: Run) -> str:
+    counts: Mapping[str, Any] = run.counts
     groups = f"{counts['groups']} groups" if "groups" in counts else "no groups, which it does not show,"
+    would = "would be " if run.is_simulated else ""
     return (
         f"{counts.get('users', 0)} accounts and {groups} read,"
-        f" {counts.get('opened', 0)} findings opened, {counts.get('resolved', 0)} resolved,"
-        f" {counts.get('wanted', 0)} changes wanted"
+        f" {counts.get('opened', 0)} findings {would}opened, {counts.get('resolved', 0)} {would}resolved,"
+        f" {counts.get('wanted', 0)} changes {would}wanted"
     )
 
 

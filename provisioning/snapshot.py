@@ -258,6 +258,33 @@ def counts(snapshot: Snapshot) -> dict[str, int]:
     return {**read, "groups": kinds.get("Group", 0), "members": members}
 
 
+@dataclass(frozen=True)
+class Progress:
+    """How far a reading is, as its cursor says. `of` is what the system announced so far; None: it has not said."""
+
+    pages: int
+    accounts: int
+    groups: int
+    accounts_of: int | None
+    groups_of: int | None
+
+
+def progress(snapshot: Snapshot) -> Progress:
+    """By its cursor alone: what is staged is not counted, however much it is."""
+    is_at_groups = snapshot.resource_type == "Group"
+    here = snapshot.next_index - 1
+    of = snapshot.last_totals
+    is_listed = snapshot.state != SnapshotState.LISTING
+    return Progress(
+        pages=snapshot.pages,
+        accounts=of.get("User", 0) if is_at_groups else here,
+        # The last page moves no cursor.
+        groups=of.get("Group", 0) if is_listed else here if is_at_groups else 0,
+        accounts_of=of.get("User"),
+        groups_of=of.get("Group"),
+    )
+
+
 def discard(snapshot: Snapshot) -> None:
     """Forget what was staged: what it showed is in findings, plans and proofs by now."""
     staged(snapshot).delete()

@@ -42,8 +42,8 @@ SNAPSHOT = table(
 RUN = table(
     "run",
     initial={"running"},
-    arrows={"running": {"closed", "incomplete", "failed", "stopped"}}
-    | {end: set() for end in ("closed", "incomplete", "failed", "stopped")},
+    arrows={"running": {"closed", "incomplete", "failed", "stopped", "simulated"}}
+    | {end: set() for end in ("closed", "incomplete", "failed", "stopped", "simulated")},
 )
 
 CURSOR = table(

@@ -20,6 +20,7 @@ from provisioning.models.connection import Connection
 from provisioning.models.plan import Plan
 from provisioning.models.run import Run, RunState
 from provisioning.models.snapshot import Snapshot, SnapshotProof
+from provisioning.snapshot import Progress, progress
 
 STEPS = (
     ("listing", gettext_lazy("listing")),
@@ -76,15 +77,17 @@ class Counted:
 
 def proofs_of(run: Run, found: Sequence[SnapshotProof]) -> list[Proof]:
     """The proofs that a reading was whole, in the order of the page, and what went wrong on our side."""
-    known = {proof.word: proof for proof in found}
+    known = {proof.word: (proof.holds, proof.detail) for proof in found}
+    # Of a simulation no proof is kept, but whether it held.
+    known |= {word: (holds, "") for word, holds in run.counts.get("proofs", {}).items()}
     rows = []
     for word, name in PROOFS:
         proof = known.get(word)
         if proof is None:
             rows.append(Proof("?", _("not proven"), str(name), ""))
         else:
-            holds = ("=", _("holds")) if proof.holds else ("x", _("does not hold"))
-            rows.append(Proof(*holds, str(name), proof.detail))
+            holds = ("=", _("holds")) if proof[0] else ("x", _("does not hold"))
+            rows.append(Proof(*holds, str(name), proof[1]))
     errors = int(run.counts.get("errors", 0))
     held_up = int(run.counts.get("busy", 0))
     detail = _("its server was busy %(n)d times") % {"n": held_up} if held_up else ""
@@ -92,6 +95,8 @@ def proofs_of(run: Run, found: Sequence[SnapshotProof]) -> list[Proof]:
 
 
 def _list_of(run: Run, kind: str = "", *, what: str) -> str:
+    if run.is_simulated:
+        return ""  # it opened none
     return f"{reverse('findings')}?run={run.pk}&what={what}" + (f"&kind={kind}" if kind else "")
 
 
@@ -138,10 +143,15 @@ def _steps(run: Run) -> list[tuple[str, str]]:
     return [(str(label), mark) for (_name, label), mark in zip(STEPS, marks, strict=True)]
 
 
-def read(run: Run) -> dict[str, Any]:
-    """What a run counted, each word there; None for what it has not counted, which is not zero."""
+def read(run: Run, far: Progress | None = None) -> dict[str, Any]:
+    """What a run counted, or is `far` with; each word there, None for what was not counted, which is not zero."""
     words = ("users", "groups", "members", "seconds", "opened", "resolved")
     found: dict[str, Any] = {word: run.counts.get(word) for word in words}
+    if far is not None and run.state == RunState.RUNNING:
+        # Groups come after the accounts: until then nobody has looked.
+        found |= {"users": far.accounts, "groups": far.groups if far.groups_of is not None else None}
+    if run.is_simulated:
+        found |= {"opened": None, "resolved": None}
     if run.state == RunState.CLOSED:
         # A comparison that opens nothing counts nothing.
         found |= {word: found[word] or 0 for word in ("opened", "resolved")}
@@ -179,12 +189,15 @@ def run(request: PageRequest, pk: UUID) -> HttpResponse:
     snapshot = Snapshot.objects.filter(run=found).first()
     proofs = list(SnapshotProof.objects.filter(snapshot=snapshot)) if snapshot else []
     complete = bool(proofs) and all(proof.holds for proof in proofs)
+    if found.is_simulated:
+        complete = found.state == RunState.SIMULATED and not found.problem
     plans = list(Plan.objects.filter(run=found).select_related("system"))
     part = request.GET.get("part") == "body"
     context = {
         "run": found,
         "snapshot": snapshot,
-        "read": read(found),
+        "read": read(found, progress(snapshot) if snapshot else None),
+        "of": snapshot.last_totals.get("User") if snapshot else None,
         "pages": snapshot.pages if snapshot else 0,
         "proofs": proofs_of(found, proofs),
         "broken": [str(name) for word, name in PROOFS if any(p.word == word and not p.holds for p in proofs)],

@@ -65,6 +65,7 @@ STATES: dict[str, tuple[str, Any]] = {
     "incomplete": ("?", gettext_lazy("incomplete")),
     "failed": ("x", gettext_lazy("failed")),
     "stopped": ("-", gettext_lazy("stopped")),
+    "simulated": ("-", gettext_lazy("simulated")),
     "listing": ("~", gettext_lazy("listing")),
     "complete": ("=", gettext_lazy("complete")),
     "certified": ("=", gettext_lazy("still needed")),

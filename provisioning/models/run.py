@@ -20,13 +20,15 @@ class RunState(models.TextChoices):
     INCOMPLETE = "incomplete", _("incomplete")
     FAILED = "failed", _("failed")
     STOPPED = "stopped", _("stopped")
+    SIMULATED = "simulated", _("simulated")
 
 
 class Run(TenantOwned):
     """One reconciliation. One is running for each system; whoever holds the lease works on it, and may be replaced.
 
     `step` is the named step it stands at: listing, verifying, comparing, planning, closed. `lease` is bumped by each
-    worker that takes it, so that one that was thought dead can't write any more.
+    worker that takes it, so that one that was thought dead can't write any more. One that `is_simulated` ends as such,
+    and what it showed is only counted: nothing follows from it.
     """
 
     personal: ClassVar = ("started_by", "problem")
@@ -34,6 +36,7 @@ class Run(TenantOwned):
     system = TenantForeignKey(System, related_name="runs")
     state = models.CharField(max_length=16, choices=RunState.choices, default=RunState.RUNNING)
     step = models.CharField(max_length=16, default="listing")
+    is_simulated = models.BooleanField(default=False, db_default=False)
     started_by = models.CharField(max_length=200)
     started_at = models.DateTimeField()
     lease = models.PositiveIntegerField(default=0)
@@ -53,6 +56,11 @@ class Run(TenantOwned):
             models.CheckConstraint(
                 condition=Q(state="running", ended_at__isnull=True) | (~Q(state="running") & Q(ended_at__isnull=False)),
                 name="provisioning_run_end_has_its_time",
+            ),
+            models.CheckConstraint(
+                condition=(Q(is_simulated=True) & ~Q(state__in=["closed", "incomplete"]))
+                | (Q(is_simulated=False) & ~Q(state="simulated")),
+                name="provisioning_run_simulated_ends_as_such",
             ),
             models.UniqueConstraint(
                 fields=["tenant", "system"], condition=Q(state="running"), name="provisioning_run_one_per_system"

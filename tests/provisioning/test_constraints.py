@@ -90,6 +90,11 @@ BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
         lambda: rows.run(state="closed"),
         lambda: rows.run(state="running", ended_at=NOW),
     ),
+    "provisioning_run_simulated_ends_as_such": (
+        lambda: rows.run(state="closed", ended_at=NOW, is_simulated=True),
+        lambda: rows.run(state="incomplete", ended_at=NOW, is_simulated=True),
+        lambda: rows.run(state="simulated", ended_at=NOW),
+    ),
     "provisioning_run_one_per_system": (lambda: twice(rows.run, system=rows.system()),),
     "provisioning_plan_kind_is_known": (lambda: rows.plan(kind="coup"),),
     "provisioning_plan_state_is_known": (lambda: rows.plan(state="asleep", digest="d"),),

@@ -14,11 +14,10 @@ from uuid import UUID
 from django.core.management.base import BaseCommand, CommandError
 from django.utils.dateparse import parse_datetime
 
-from accounts.models.system import System
 from accounts.models.tenant import Tenant
 from accounts.rules import Refused
 from audit.scope import scope
-from governance.asked import Asked, tenant_called, who_asks
+from governance.asked import Asked, system_called, tenant_called, who_asks
 from provisioning import replay, replaying
 from provisioning.changes import Outcome
 from provisioning.models.exchange import Exchange
@@ -79,18 +78,12 @@ class Command(BaseCommand):
             return Range(kind=ReplayKind.EXCHANGE, exchange_id=_id(options["exchange"], what="an exchange"))
         ends = {"first_id": self._end(options["first"], replaying.since)}
         ends["last_id"] = self._end(options["last"], replaying.until)
-        system = self._system(options["system"]) if options["system"] else None
+        system = system_called(options["system"]) if options["system"] else None
         if options["resource"]:
             resource = _id(options["resource"], what="a resource")
             return Range(kind=ReplayKind.RESOURCE, resource_id=resource, system=system, **ends)
         kind = ReplayKind.PARKED if options["parked"] else ReplayKind.RANGE
         return Range(kind=kind, system=system, **ends)
-
-    def _system(self, name: str) -> System:
-        system = System.objects.filter(name__iexact=name).first()
-        if system is None:
-            raise CommandError(f"there is no system {name!r} in this tenant")
-        return system
 
     def _end(self, text: str | None, of: Any) -> UUID | None:
         if not text:
