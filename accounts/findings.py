@@ -50,6 +50,7 @@ CONTROLS: Mapping[FindingKind, tuple[str, ...]] = {
     FindingKind.MEMBERS_UNRESOLVED: (OVERPRIVILEGED, ACCESS, MONITORING),
     FindingKind.NOT_APPLIED: (OFFBOARDING, ACCESS, MONITORING),
     FindingKind.LEDGER_DIFFERS: (MONITORING, INVENTORY, "PR.PS-04"),
+    FindingKind.NOT_CERTIFIED: (MONITORING, "PR.PS-04"),
 }
 # What a person may close by saying that it is settled: no reading shows it.
 SETTLED_BY_PEOPLE = frozenset({FindingKind.MEMBERS_UNRESOLVED})

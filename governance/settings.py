@@ -249,6 +249,7 @@ CELERY_BEAT_SCHEDULE = {
         "governance.tasks.settle_campaigns": _SWEEP,
         "governance.tasks.write_notices": _SWEEP,
         "governance.tasks.send_notices": _SWEEP,
+        "governance.tasks.certify": 600.0,
     }.items()
 }
 

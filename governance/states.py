@@ -62,3 +62,4 @@ class Event(StrEnum):
     REVIEW_SILENT = "review.silent"
     REVIEW_VERIFIED = "review.verified"
     REVIEW_EXCEPTED = "review.excepted"
+    CERTIFIED = "roll.certified"

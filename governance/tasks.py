@@ -7,15 +7,19 @@ the task fails at its end, so that the failure is seen.
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
 
 import structlog
 from celery import shared_task
+from django.conf import settings
 
 from accounts.models.tenant import Tenant
 from audit.models import Cause, CauseKind
 from audit.outages import is_outage
 from audit.scope import scope
-from governance import approvals, notices, sending, settling
+from audit.seal_keys import BadKey, SigningKey, read
+from governance import approvals, certificates, notices, sending, settling
 from governance.models.campaign import Campaign
 
 log = structlog.get_logger("rollcall.tasks")
@@ -131,6 +135,41 @@ def _write(tenant: Tenant) -> None:
         return notices.write_for_findings(at=at) > 0
 
     _slices("notice writer", tenant, one_slice)
+
+
+def _signing_key() -> SigningKey | None:
+    """The key of the seals, which only workers have. Without it nothing can be certified, and a finding says so."""
+    if not settings.ROLLCALL_SEAL_KEY_FILE:
+        log.warning("nothing_is_certified", because="ROLLCALL_SEAL_KEY_FILE is not set")
+        return None
+    try:
+        return read(Path(settings.ROLLCALL_SEAL_KEY_FILE))
+    except BadKey as error:
+        log.error("nothing_is_certified", because=str(error))  # noqa: TRY400  the sentence says it all
+        return None
+
+
+@shared_task  # type: ignore[untyped-decorator]  # Celery has no types
+def certify() -> None:
+    """After midnight of each tenant, what is measured is signed; a night without a certificate is a finding."""
+    key = _signing_key()
+
+    def one(tenant: Tenant) -> None:
+        def sign(at: datetime) -> object:
+            return certificates.issue(
+                tenant=tenant, day=certificates.last_day(tenant, at=at), key=cast("SigningKey", key), at=at
+            )
+
+        if key is not None:
+            _once("certifier", tenant, is_due=lambda at: certificates.is_due(tenant, at=at), act=sign)
+        _once(
+            "certificate watch",
+            tenant,
+            is_due=lambda at: certificates.has_something_to_say(tenant=tenant, at=at),
+            act=lambda at: certificates.watch(tenant=tenant, at=at),
+        )
+
+    each_tenant("governance.tasks.certify", one)
 
 
 @shared_task  # type: ignore[untyped-decorator]  # Celery has no types

@@ -46,6 +46,7 @@ class FindingKind(models.TextChoices):
     MEMBERS_UNRESOLVED = "members_unresolved", _("removal that could not be read")
     NOT_APPLIED = "not_applied", _("acknowledged and not applied")
     LEDGER_DIFFERS = "ledger_differs", _("the ledger gives another roll")
+    NOT_CERTIFIED = "not_certified", _("night without a certificate")
 
 
 class FindingState(models.TextChoices):

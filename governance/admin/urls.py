@@ -5,6 +5,7 @@ from django.urls import URLPattern, URLResolver, path
 from governance.admin import (
     accounts,
     authority,
+    certificates,
     decisions,
     feeds,
     findings,
@@ -51,6 +52,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("approvals/<uuid:pk>/no/", decisions.no, name="approval-no"),
     path("league/", league.league, name="league"),
     path("ledger/", ledger.ledger, name="ledger"),
+    path("certificates/", certificates.certificates, name="certificates"),
+    path("certificates/<uuid:pk>.json", certificates.download, name="certificate"),
     path("ledger/seals/", seals.seals, name="seals"),
     path("ledger/<uuid:pk>/", ledger.exchange, name="exchange"),
     path("ledger/received/<uuid:pk>/now/", received.now, name="received-now"),

@@ -2,6 +2,7 @@
 
 from governance.models.approval import Answer, Approval
 from governance.models.campaign import Campaign, Review, ReviewDecision
+from governance.models.certificate import Certificate
 from governance.models.notice import Notice
 
-__all__ = ["Answer", "Approval", "Campaign", "Notice", "Review", "ReviewDecision"]
+__all__ = ["Answer", "Approval", "Campaign", "Certificate", "Notice", "Review", "ReviewDecision"]

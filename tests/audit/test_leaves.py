@@ -42,7 +42,7 @@ def test_every_history_and_every_evidence_that_names_its_cause_is_sealed():
     assert len(histories) > 25
     assert histories == {m for m in sealed_models() if is_history(m)}
     assert {m.__name__ for m in evidence} == {
-        "Answer", "Archive", "Archived", "Cause", "ErasedValue", "Erasure", "Exchange", "JournalEntry", "JournalSubject",
+        "Answer", "Archive", "Archived", "Cause", "Certificate", "ErasedValue", "Erasure", "Exchange", "JournalEntry", "JournalSubject",
         "ReviewDecision",
     }  # fmt: skip
     # A key points at its exchange, which is sealed, and proves nothing by itself.

@@ -64,6 +64,7 @@ INSIDE = [
     (ADMINISTRATOR, "system-rule"),
     (ADMINISTRATOR, "/admin/authority/"),
     (AUDITOR, "/admin/league/"),
+    (AUDITOR, "/admin/certificates/"),
     (ADMINISTRATOR, "/admin/authority/rules/"),
     (ADMINISTRATOR, "system-policy"),
     (ADMINISTRATOR, "system-exception"),

@@ -96,6 +96,16 @@ def of_an_unknown_kind() -> None:
 
 # Each rule by its name, and every way to break it.
 BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
+    "governance_certificate_one_a_day": (lambda: twice(rows.certificate),),
+    "governance_certificate_day_is_a_day": (
+        lambda: rows.certificate(day="yesterday"),
+        lambda: rows.certificate(day="2026-11-2"),
+    ),
+    "governance_certificate_is_signed": (
+        lambda: rows.certificate(statement=""),
+        lambda: rows.certificate(key_id=""),
+        lambda: rows.certificate(signature=b""),
+    ),
     "governance_approval_kind_is_known": (of_an_unknown_kind,),
     "governance_approval_state_is_known": (
         lambda: Approval.objects.filter(pk=rows.approval().pk).update(state="hm", ended_at=NOW),

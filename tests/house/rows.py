@@ -31,7 +31,7 @@ from accounts.models import (
 )
 from audit.cause import current_tenant
 from audit.keys import uuid7
-from governance.models import Answer, Approval, Campaign, Notice, Review, ReviewDecision
+from governance.models import Answer, Approval, Campaign, Certificate, Notice, Review, ReviewDecision
 from provisioning.models import (
     Archive,
     BodyKey,
@@ -386,6 +386,11 @@ def answer(**values: Any) -> Answer:
     return Answer.objects.create(**_own(given | values))
 
 
+def certificate(**values: Any) -> Certificate:
+    given = {"day": "2026-11-22", "at": NOW, "cause_id": 1, "statement": "{}", "signature": b"s", "key_id": "k"}
+    return Certificate.objects.create(**_own(given | values))
+
+
 def campaign(**values: Any) -> Campaign:
     given: dict[str, Any] = {"name": _name("campaign"), "deadline": LATER, "made_at": NOW}
     if "made_by" not in values:
@@ -415,7 +420,7 @@ def notice(**values: Any) -> Notice:
 
 # Every builder, by the noun that it makes: what none of them can break is proven by making one of each.
 MAKERS: dict[str, Callable[..., Any]] = {
-    "Tenant": tenant, "Identity": identity, "User": user, "Role": role, "Invitation": invitation, "System": system,
+    "Certificate": certificate, "Tenant": tenant, "Identity": identity, "User": user, "Role": role, "Invitation": invitation, "System": system,
     "SystemAdministrator": administrator, "Account": account, "Group": group, "Membership": membership,
     "Ownership": ownership, "Hold": hold, "PolicyException": exception, "Permit": permit, "Finding": finding,
     "FieldAuthority": authority, "Connection": connection_of, "SystemToken": token, "Exchange": exchange,
