@@ -21,7 +21,7 @@ from accounts.models.ownership import Ownership, OwnershipState
 from accounts.models.tenant import Tenant
 from accounts.states import FINDING_OPEN
 from governance import campaigns as campaign_verbs
-from governance import freshness
+from governance import coverage, freshness
 from governance.campaigns import Progress
 from governance.models.approval import Approval, ApprovalState
 from governance.models.campaign import Campaign, CampaignState
@@ -152,6 +152,7 @@ class Front:
     systems: tuple[SystemRow, ...]
     systems_count: int
     unknown_accounts: int
+    coverage: coverage.Coverage
     waits: tuple[Wait, ...]
     waits_count: int
     findings: FindingsByAge
@@ -179,6 +180,7 @@ def front(*, tenant: Tenant, at: datetime) -> Front:
         systems=tuple(systems[:SYSTEMS_SHOWN]),
         systems_count=len(systems),
         unknown_accounts=unknown,
+        coverage=coverage.of_systems([row.measured for row in systems]),
         waits=tuple(waits[:WAITS_SHOWN]),
         waits_count=len(waits),
         findings=findings,

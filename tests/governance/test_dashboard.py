@@ -11,7 +11,7 @@ import pytest
 from accounts import findings
 from accounts.findings import Wrong, open_or_raise
 from accounts.models.account import Account
-from accounts.models.finding import FindingKind, Severity
+from accounts.models.finding import Finding, FindingKind, Severity
 from accounts.models.system import System
 from accounts.models.user import RoleName
 from audit.scope import scope
@@ -85,6 +85,22 @@ def test_a_system_differs_while_a_difference_is_open(
     a_finding(FindingKind.CORRELATION, "another matter", system=system.pk, at=at)
     found = freshness.of(system, at=at)
     assert (found.word, found.differ) == (Word.DIFFERS, 1)
+
+
+def test_the_front_page_tells_coverage_with_what_is_excepted_apart(
+    tenant: Tenant, because: Cause, at: dt.datetime
+) -> None:
+    system = measured(tenant, "Okta", at=at)
+    for name in ("ada", "bo", "cy", "di"):
+        account = a_person(tenant, name, at=at)
+        a_shadow(system, account, at=at)
+        if name in {"ada", "bo"}:
+            a_finding(FindingKind.FIELD_DIFFERS, name, system=system.pk, account=account.pk, at=at)
+    Finding.objects.filter(dedupe_key="ada").update(state="excepted")
+    found = dashboard.front(tenant=tenant, at=at).coverage
+    assert (found.percent, found.excepted, found.differing, found.unmeasured) == (50.0, 1, 1, 0)
+    later = dashboard.front(tenant=tenant, at=at + 2 * HOUR).coverage
+    assert (later.percent, later.unmeasured) == (0.0, 4)
 
 
 def test_memberships_that_nobody_could_read_are_no_equality(tenant: Tenant, because: Cause, at: dt.datetime) -> None:
@@ -360,7 +376,7 @@ def test_the_front_page_takes_as_many_queries_for_three_rows_as_for_three_hundre
         )  # fmt: skip
 
     fill(0, 3)
-    with django_assert_num_queries(15) as few:
+    with django_assert_num_queries(16) as few:
         dashboard.front(tenant=tenant, at=at)
     fill(3, 300)
     with django_assert_num_queries(len(few)):
