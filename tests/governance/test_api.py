@@ -240,7 +240,7 @@ def test_lists_are_narrowed_by_filters(api: Client, tenant: Tenant, service: Acc
         ("accounts/?colour=red", {"colour": ["there is no such filter; there are: kind, state, cursor, page_size"]}),
         ("findings/?account=me", {"account": ["me is not an id"]}),
         ("findings/?system=%00", {"system": ["\x00 is not an id"]}),
-        ("runs/?state=", {"state": ["must be one of: running, closed, incomplete, failed, stopped"]}),
+        ("runs/?state=", {"state": ["must be one of: running, closed, incomplete, failed, stopped, simulated"]}),
     ],
 )
 def test_a_filter_that_is_not_known_is_an_error_and_not_the_whole_list(

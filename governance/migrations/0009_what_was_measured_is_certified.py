@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
     """Each night what was measured is signed, and the certificate is kept with the evidence."""
 
     dependencies = [
-        ('accounts', '0015_a_night_without_a_certificate'),
+        ('accounts', '0013_a_night_without_a_certificate'),
         ('governance', '0008_what_was_erased_is_blank'),
     ]
 
