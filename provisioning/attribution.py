@@ -82,7 +82,7 @@ def explain(*, snapshot: Snapshot, name: str, found: Sequence[tuple[str, Row]]) 
     words = _words(family, facts.values(), parameters)
     rules = authority.rules_for(snapshot.system) if name == "status" else ()
     seen = {
-        key: Seen(row, facts[key], words.get(facts[key].get("about"), ()), snapshot.started_at, snapshot.system_id, rules)
+        key: Seen(row, facts[key], words.get(facts[key].get("about"), ()), snapshot.since, snapshot.system_id, rules)
         for key, row in found if key in facts
     }  # fmt: skip
     texts = texts_of(_in_question(seen.values()), (one for row in facts.values() for one in row.get("waiting") or ()))
@@ -125,6 +125,6 @@ def _asked(found: Sequence[tuple[str, Row]]) -> dict[str, Any]:
 
 def _parameters(snapshot: Snapshot) -> dict[str, Any]:
     return {
-        "run": snapshot.run_id, "system": snapshot.system_id, "since": snapshot.started_at, "window": OUT_OF_TURN,
+        "run": snapshot.run_id, "system": snapshot.system_id, "since": snapshot.since, "window": OUT_OF_TURN,
         "live": sorted(FINDING_LIVE), "tomorrow": uuid7_of_tomorrow(), "most": MOST_WORDS,
     }  # fmt: skip

@@ -103,7 +103,7 @@ def unread(snapshot: Snapshot) -> str:
     if why := snapshot.unreadable.get("Group"):
         return str(why)
     ours = Membership.objects.filter(
-        system=snapshot.system_id, origin=Origin.SYSTEM, ended_at__isnull=True, since__lte=snapshot.started_at
+        system=snapshot.system_id, origin=Origin.SYSTEM, ended_at__isnull=True, since__lte=snapshot.since
     )
     groups = StagedResource.objects.filter(snapshot=snapshot, resource_type="Group")
     shown = StagedMember.objects.filter(snapshot=snapshot)
@@ -219,7 +219,7 @@ def _open(found: Compared, chunk: Iterable[Counted], *, at: datetime) -> list[st
 
 def _parameters(snapshot: Snapshot) -> dict[str, Any]:
     types = [kind for kind in _TYPES if kind not in snapshot.unreadable]
-    return {"snapshot": snapshot.pk, "system": snapshot.system_id, "since": snapshot.started_at, "types": types}
+    return {"snapshot": snapshot.pk, "system": snapshot.system_id, "since": snapshot.since, "types": types}
 
 
 def _rows(name: str, snapshot: Snapshot) -> Iterator[dict[str, Any]]:

@@ -213,7 +213,7 @@ def member_key(system: UUID, group: UUID, ref: UUID) -> str:
 
 
 def _evidence(snapshot: Snapshot, **facts: Any) -> dict[str, Any]:
-    return {"run": str(snapshot.run_id), "read_since": snapshot.started_at.isoformat(), **facts}
+    return {"run": str(snapshot.run_id), "read_since": snapshot.since.isoformat(), **facts}
 
 
 def shown(text: str) -> str:

@@ -191,8 +191,12 @@ def _mark(changes: Collection[PlannedChange], result: PlannedChange.Result, *, d
 
 
 def _seen_at(plan: Plan) -> datetime:
-    """Since when a newer word counts: the reading's begin, for what was said while it ran was not in it."""
-    return plan.run.started_at if plan.run is not None else plan.asked_at
+    """Since when a newer word counts: since what was read is so, for what was said later was not in it."""
+    if plan.run is None:
+        return plan.asked_at
+    reading = plan.run.snapshots.first()
+    since: datetime = plan.run.started_at if reading is None else reading.since
+    return since
 
 
 def _deprovision(plan: Plan, changes: list[PlannedChange], at: datetime) -> None:

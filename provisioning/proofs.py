@@ -7,10 +7,11 @@ from django.db.models import Count
 from audit.redaction import redact_text
 from audit.transitions import move
 from provisioning.changes import user_name_key
+from provisioning.connectors.contract import Kind
 from provisioning.models.connection import Connection
 from provisioning.models.run import Run, RunState
 from provisioning.models.snapshot import Snapshot, SnapshotProof, SnapshotState
-from provisioning.snapshot import ENDPOINTS, counts, staged
+from provisioning.snapshot import KINDS, counts, staged
 from provisioning.states import SNAPSHOT
 
 Word = SnapshotProof.Word
@@ -49,8 +50,8 @@ def _proof(snapshot: Snapshot, word: Word, *, holds: bool, detail: str) -> Snaps
     )
 
 
-def _readable(snapshot: Snapshot) -> list[str]:
-    return [kind for kind in ENDPOINTS if kind not in snapshot.unreadable]
+def _readable(snapshot: Snapshot) -> list[Kind]:
+    return [kind for kind in KINDS if kind not in snapshot.unreadable]
 
 
 def _drained(snapshot: Snapshot) -> SnapshotProof:
@@ -59,18 +60,23 @@ def _drained(snapshot: Snapshot) -> SnapshotProof:
     have = {"User": read["users"], "Group": read.get("groups")}
     kinds = _readable(snapshot)
     holds = all(snapshot.last_totals.get(kind) == have[kind] for kind in kinds)
-    detail = ", ".join(f"{have[kind]} of {snapshot.last_totals.get(kind, '?')} {ENDPOINTS[kind]}" for kind in kinds)
+    detail = ", ".join(f"{have[kind]} of {snapshot.last_totals.get(kind, '?')} {KINDS[kind]}" for kind in kinds)
     for kind, why in snapshot.unreadable.items():
-        detail += f"; {ENDPOINTS[kind]} can't be read: {why}"
+        detail += f"; {KINDS[kind]} can't be read: {why}"
     return _proof(snapshot, Word.DRAINED, holds=holds, detail=detail)
 
 
 def _total(snapshot: Snapshot) -> SnapshotProof:
     first, last = snapshot.first_totals, snapshot.last_totals
     kinds = _readable(snapshot)
-    moved = [kind for kind in kinds if first.get(kind) != last.get(kind)]
+    # A system that says no total can't contradict itself; that it was read to its end is proved apart.
+    silent = [kind for kind in kinds if kind in first and first[kind] is None]
+    moved = [kind for kind in kinds if kind not in silent and first.get(kind) != last.get(kind)]
     detail = ", ".join(
-        f"{ENDPOINTS[kind]} {first.get(kind)}" + (f", then {last.get(kind)}" if kind in moved else "") for kind in kinds
+        f"{KINDS[kind]}: it says no total"
+        if kind in silent
+        else f"{KINDS[kind]} {first.get(kind)}" + (f", then {last.get(kind)}" if kind in moved else "")
+        for kind in kinds
     )
     return _proof(snapshot, Word.TOTAL, holds=not moved, detail=detail)
 

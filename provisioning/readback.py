@@ -2,7 +2,7 @@
 
 Off (absent or inactive) settles it. Still active is a finding, read again and again until it is off; not read is one as
 well. A system without a connector can't be read back: nothing is recorded of it here, since it is shown as not measured
-as a whole (`reconciliation.watch_freshness`).
+as a whole (`freshness.watch_freshness`).
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,11 +20,10 @@ from audit import crashpoints
 from audit.models import Cause, CauseKind
 from audit.redaction import redact_text
 from audit.scope import scope
-from provisioning import authority, connections
-from provisioning.changes import user_name_key
+from provisioning import authority, connections, readers
+from provisioning.connectors.contract import Absent, Reader, Unknown
 from provisioning.connectors.egress import EgressError
 from provisioning.connectors.readings import BadAnswer, Reading
-from provisioning.connectors.scim import Directory
 from provisioning.models.authority import FieldAuthority
 from provisioning.models.connection import Connection, Connector
 from provisioning.models.readback import Readback, ReadResult
@@ -184,10 +183,9 @@ def _read_system(targets: list[_Target]) -> list[_Seen]:
         return _failed(targets, f"{connection.system.name} is paused since {connection.paused_at:%Y-%m-%d %H:%M} UTC")
     seen: list[_Seen] = []
     try:
-        with connections.reader(connection) as client:
-            directory = Directory(client, max_wait_seconds=PATIENCE)
+        with readers.opened(connection, max_wait_seconds=PATIENCE) as reader:
             for target in targets:
-                result = _read_one(directory, target)
+                result = _read_one(reader, target)
                 seen.append(result)
     except EgressError as error:
         return seen + _failed(targets[len(seen) :], error.reason)
@@ -200,19 +198,17 @@ def _failed(targets: Iterable[_Target], reason: str) -> list[_Seen]:
     return [_Seen(target, ReadResult.FAILED, reason) for target in targets]
 
 
-def _read_one(directory: Directory, target: _Target) -> _Seen:
+def _read_one(reader: Reader, target: _Target) -> _Seen:
     """By id, and by name where that shows nothing: not every directory's externalId is its id, and absence is proved."""
+    answer = reader.get("User", target.external_id) if target.external_id else Absent()
+    if isinstance(answer, Absent):
+        answer = reader.named("User", target.shadow_name)
+    if isinstance(answer, Absent):
+        return _Seen(target, ReadResult.ABSENT, "neither its id nor its name is there")
+    if isinstance(answer, Unknown):
+        return _Seen(target, ReadResult.FAILED, answer.reason)
     try:
-        found = directory.get("Users", target.external_id) if target.external_id else None
-        if found is None:
-            named = directory.find("Users", "userName", target.shadow_name)
-            same = [
-                one for one in named if user_name_key(Reading.of(one).user_name) == user_name_key(target.shadow_name)
-            ]
-            found = same[0] if same else None
-        if found is None:
-            return _Seen(target, ReadResult.ABSENT, "neither its id nor its name is there")
-        reading = Reading.of(found)
+        reading = Reading.of(answer.document)
     except BadAnswer as error:
         return _Seen(target, ReadResult.FAILED, error.reason)
     word = authority.status(active=reading.active, document=reading.document, rules=target.rules)

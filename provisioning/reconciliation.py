@@ -195,7 +195,7 @@ def _steps(work: Work, *, clock: Clock, go_on: Callable[[], bool], told: Told | 
         raise StopAsked
     while True:
         if step == "listing":
-            if not snapshot.read_pages(work=work, go_on=go_on):
+            if not snapshot.read_pages(work=work, go_on=go_on, prolong=lambda run: _prolong(run, at=clock())):
                 _release(work)
                 return False
             crashpoints.here(LISTED)
@@ -207,6 +207,12 @@ def _steps(work: Work, *, clock: Clock, go_on: Callable[[], bool], told: Told | 
         if not go_on():
             _release(work)
             return False
+
+
+def _prolong(run: Run, *, at: datetime) -> None:
+    """A listing that can't be interrupted keeps its lease from page to page."""
+    run.leased_until = at + LEASE
+    run.save(update_fields=["leased_until"])
 
 
 def _release(work: Work) -> None:
@@ -348,11 +354,11 @@ def _finish(run: Run, reading: Snapshot, outcome: _Outcome, *, at: datetime) -> 
     snapshot.discard(reading)
     complete = outcome.state == RunState.CLOSED
     if complete:
-        # Complete as of its beginning: what changed there since was not necessarily seen.
+        # Complete as of its beginning, or of what is older: what changed there since was not necessarily seen.
         resolve([freshness.not_measured_key(run.system_id)], because="read completely", at=at)
     if outcome.state != RunState.STOPPED and not run.is_simulated:
         connections.reading_ended(
-            system=run.system, complete_at=reading.started_at if complete else None, problem=run.problem
+            system=run.system, complete_at=reading.since if complete else None, problem=run.problem
         )
     record(
         event=Event.RUN_CLOSED,

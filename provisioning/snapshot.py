@@ -5,12 +5,12 @@ place costs a page and nothing else. Whoever works on a run holds its lease: one
 but no longer write. Absence means nothing unless every proof holds.
 """
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from http import HTTPStatus
-from typing import Any
+from typing import Any, Final, cast
 from uuid import UUID
 
 import structlog
@@ -22,10 +22,11 @@ from audit.models import Cause, CauseKind
 from audit.redaction import redact_text
 from audit.scope import scope
 from audit.transitions import move
-from provisioning import authority, connections
+from provisioning import authority, readers
 from provisioning.changes import fold, user_name_key
+from provisioning.connectors.addresses import EgressError
+from provisioning.connectors.contract import Kind, Page, Unreadable
 from provisioning.connectors.readings import BadAnswer, GroupReading, Reading, attribute
-from provisioning.connectors.scim import Directory, Page, ResourceType
 from provisioning.models.authority import FieldAuthority
 from provisioning.models.connection import Connection
 from provisioning.models.run import Run, RunState
@@ -35,12 +36,13 @@ from provisioning.states import SNAPSHOT
 log = structlog.get_logger("rollcall.readings")
 
 Word = SnapshotProof.Word
-ENDPOINTS: Mapping[str, ResourceType] = {"User": "Users", "Group": "Groups"}
-_NEXT = {"User": "Group", "Group": None}
-# By these a server says that it has no such endpoint (RFC 7644, 3.12).
-ABSENT = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.NOT_IMPLEMENTED})
+# The kinds in the order in which they are read, and what several of each are called.
+KINDS: Final[Mapping[Kind, str]] = {"User": "Users", "Group": "Groups"}
+_NEXT: Final[Mapping[Kind, Kind | None]] = {"User": "Group", "Group": None}
 # How long one page may wait for a server that says that it is busy, in seconds; past that the slice ends.
 PATIENCE = 5.0
+# How long a listing may take that can't go on in another slice, in seconds.
+WITHOUT_PAUSE = 600.0
 LONGEST = 400  # characters of an id or a name, as the columns'
 PAGE_READ = crashpoints.point("snapshot.page_read", where="a page is read, nothing of it is written")
 PAGE_STAGED = crashpoints.point("snapshot.page_staged", where="a page and its cursor are written, not committed")
@@ -49,6 +51,10 @@ PAGE_WRITTEN = crashpoints.point("snapshot.page_written", where="a page and its 
 
 class LeaseLost(RuntimeError):
     """Somebody else works on this run now, or it has ended: nothing was written."""
+
+
+class TooSlow(EgressError):
+    """A listing that can't go on where it stood takes longer than one may hold a worker."""
 
 
 class StopAsked(RuntimeError):
@@ -78,18 +84,16 @@ class Work:
             yield run
 
 
-@dataclass(frozen=True)
-class _Unreadable:
-    """There is nothing of this kind to be read, and why."""
-
-    reason: str
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class _Place:
-    """Where a reading goes on."""
+    """Where a reading goes on: at `position`, which is "" at the beginning of a kind.
 
-    resource_type: str
+    `stored` and `index` are what its row says: whoever finds another row there was overtaken.
+    """
+
+    kind: Kind
+    position: str
+    stored: str
     index: int
 
 
@@ -102,81 +106,103 @@ def begin(*, run: Run, at: datetime) -> Snapshot:
 # -- listing
 
 
-def read_pages(*, work: Work, go_on: Callable[[], bool]) -> bool:
+def read_pages(*, work: Work, go_on: Callable[[], bool], prolong: Callable[[Run], None] = lambda _run: None) -> bool:
     """Read and stage pages, at least one, while `go_on` says so. True when the last page is staged; safe to call again at any time.
 
-    Opens its own scopes, and none while it waits for the network. Raises an `EgressError` with a sentence for people,
-    `LeaseLost`, or `StopAsked`.
+    Opens its own scopes, and none while it waits for the network. Where a listing can't go on in another slice it is read
+    to its end in this one, anew if it had begun, and `prolong` keeps the lease with each page. Raises an `EgressError`
+    with a sentence for people, `LeaseLost`, or `StopAsked`.
     """
     with scope(tenant=work.tenant):
         snapshot = Snapshot.objects.get(run=work.run)
         connection = Connection.objects.get(system=snapshot.system_id)
     if snapshot.state != SnapshotState.LISTING:
         return True
-    place: _Place | None = _Place(snapshot.resource_type, snapshot.next_index)
-    with connections.reader(connection) as client:
-        directory = Directory(client, max_wait_seconds=PATIENCE)
+    ends_at = time.monotonic() + WITHOUT_PAUSE
+    with readers.opened(connection, max_wait_seconds=PATIENCE) as reader:
+        place: _Place | None = _place(snapshot, position=snapshot.position if reader.resumes else "")
         while place is not None:
-            page = _read_page(directory, place, count=connection.page_size)
+            page = reader.page(place.kind, position=place.position, count=connection.page_size)
             crashpoints.here(PAGE_READ)
             place = _keep(work, place, page)
             crashpoints.here(PAGE_WRITTEN)
-            if not go_on():
+            if reader.resumes and not go_on():
                 break
+            if not reader.resumes and place is not None:
+                _hold_on(work, prolong, ends_at=ends_at)
     return place is None
 
 
-def _read_page(directory: Directory, place: _Place, *, count: int) -> Page | _Unreadable:
-    """One page; or that there are no groups to be read there, which says nothing about its accounts."""
-    endpoint = ENDPOINTS[place.resource_type]
-    try:
-        return next(directory.pages(endpoint, count=count, start_index=place.index))
-    except BadAnswer as error:
-        # A server need not have groups (RFC 7644, 4). What has begun to be listed must be listed to its end.
-        if place.resource_type == "User" or place.index > 1:
-            raise
-        if error.status not in ABSENT and directory.offers(endpoint) is not False:
-            raise
-        return _Unreadable(error.reason)
+def _hold_on(work: Work, prolong: Callable[[Run], None], *, ends_at: float) -> None:
+    """A listing that can't go on later keeps its worker, though not for ever."""
+    if time.monotonic() > ends_at:
+        raise TooSlow(f"Reading it takes more than {WITHOUT_PAUSE / 60:g} minutes, and can't be interrupted.")
+    with work.writing() as run:
+        prolong(run)
 
 
-def _keep(work: Work, place: _Place, page: Page | _Unreadable) -> _Place | None:
+def _place(snapshot: Snapshot, *, position: str) -> _Place:
+    return _Place(
+        kind=cast("Kind", snapshot.resource_type),
+        position=position,
+        stored=snapshot.position,
+        index=snapshot.next_index,
+    )
+
+
+def _keep(work: Work, place: _Place, page: Page | Unreadable) -> _Place | None:
     """Stage one page and move the cursor, in one transaction. Returns where to go on, or None after the last page."""
     with work.writing() as run:
         snapshot = Snapshot.objects.select_for_update().get(run=run)
-        if (snapshot.resource_type, snapshot.next_index) != (place.resource_type, place.index):
+        if snapshot.state != SnapshotState.LISTING or _place(snapshot, position=place.position) != place:
             raise LeaseLost("the cursor has moved since this page was asked for")
-        if isinstance(page, _Unreadable):
-            snapshot.unreadable = snapshot.unreadable | {place.resource_type: redact_text(page.reason)}
-            following = _next_type(place)
+        if isinstance(page, Unreadable):
+            snapshot.unreadable = snapshot.unreadable | {place.kind: redact_text(page.reason)}
         else:
-            _stage(snapshot, page, authority.rules_for(run.system))
-            following = _after(place, page)
-            snapshot.first_totals = {place.resource_type: page.total_results} | snapshot.first_totals
-            snapshot.last_totals = snapshot.last_totals | {place.resource_type: page.total_results}
-            snapshot.pages += 1
-            snapshot.next_index = place.index + page.items_per_page
-        if following is None:
-            move(snapshot, SnapshotState.VERIFYING, by=SNAPSHOT)
-        else:
-            snapshot.resource_type, snapshot.next_index = following.resource_type, following.index
+            _keep_page(snapshot, place, page, authority.rules_for(run.system))
+        if isinstance(page, Unreadable) or page.position is None:
+            _next_kind(snapshot, after=place.kind)
         snapshot.save()
         crashpoints.here(PAGE_STAGED)
     if run.stop_asked_at is not None:
         raise StopAsked
-    return following
+    return _place(snapshot, position=snapshot.position) if snapshot.state == SnapshotState.LISTING else None
 
 
-def _after(place: _Place, page: Page) -> _Place | None:
-    index = place.index + page.items_per_page
-    if index <= page.total_results:
-        return _Place(place.resource_type, index)
-    return _next_type(place)
+def _next_kind(snapshot: Snapshot, *, after: Kind) -> None:
+    following = _NEXT[after]
+    if following is None:
+        move(snapshot, SnapshotState.VERIFYING, by=SNAPSHOT)
+    else:
+        snapshot.resource_type, snapshot.next_index, snapshot.position = following, 1, ""
 
 
-def _next_type(place: _Place) -> _Place | None:
-    following = _NEXT[place.resource_type]
-    return _Place(following, 1) if following else None
+def _keep_page(snapshot: Snapshot, place: _Place, page: Page, rules: Sequence[FieldAuthority]) -> None:
+    """What the page shows, and where the next one begins."""
+    if page.position is not None and page.position == place.position:
+        raise BadAnswer("A listing goes on where it stood: it would never end.")
+    if place.position == "" and place.index > 1:
+        # The listing of this kind begins anew: what it had shown so far it shows again.
+        _empty(snapshot)
+        snapshot.next_index = 1
+    is_first = place.position == ""
+    _stage(snapshot, page, rules)
+    snapshot.next_index += len(page.resources)
+    # Where nothing is said, as many as came are all that there are: that it was read to its end is another proof.
+    total = snapshot.next_index - 1 if page.total is None else page.total
+    if is_first:
+        snapshot.first_totals = snapshot.first_totals | {place.kind: page.total}
+    snapshot.last_totals = snapshot.last_totals | {place.kind: total}
+    snapshot.pages += 1
+    snapshot.position = page.position or ""
+    if page.as_of is not None:
+        snapshot.dated_at = page.as_of if snapshot.dated_at is None else min(page.as_of, snapshot.dated_at)
+
+
+def _empty(snapshot: Snapshot) -> None:
+    staged(snapshot).filter(resource_type=snapshot.resource_type).delete()
+    if snapshot.resource_type == "Group":
+        StagedMember.objects.filter(snapshot=snapshot).delete()
 
 
 def _stage(snapshot: Snapshot, page: Page, rules: Sequence[FieldAuthority]) -> None:

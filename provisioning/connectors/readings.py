@@ -104,6 +104,24 @@ def attribute(resource: Mapping[str, Any], name: str) -> Any:
     return resource[found[0]] if found else None
 
 
+def strict_json(text: str | bytes) -> Any:
+    """What JSON text says. Raises `ValueError` or `RecursionError`, also where a name stands twice in one object."""
+    return json.loads(text, object_pairs_hook=_without_doubles, parse_constant=_no_constant)
+
+
+def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    document = dict(pairs)
+    if len(document) != len(pairs):
+        message = "a name stands twice in one object"
+        raise ValueError(message)
+    return document
+
+
+def _no_constant(name: str) -> float:
+    message = f"{name} is not JSON"
+    raise ValueError(message)
+
+
 def references(resource: Mapping[str, Any]) -> Iterator[str]:
     """Yield every URL by which a resource says where it or another resource lives: meta.location and each $ref.
 

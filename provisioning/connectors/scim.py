@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 from provisioning.connectors.addresses import EgressError
 from provisioning.connectors.egress import Answer, Client
-from provisioning.connectors.readings import BadAnswer, GroupReading, Reading, attribute, references
+from provisioning.connectors.readings import BadAnswer, GroupReading, Reading, attribute, references, strict_json
 
 __all__ = ["BadAnswer", "BusyError", "Directory", "GroupReading", "Page", "Reading", "ResourceType"]
 
@@ -229,25 +229,12 @@ class Directory:
 
 def _parsed(answer: Answer, what: str) -> Mapping[str, Any]:
     try:
-        document = json.loads(answer.body, object_pairs_hook=_without_doubles, parse_constant=_no_constant)
+        document = strict_json(answer.body)
     except (ValueError, RecursionError):
         document = None
     if not isinstance(document, dict):
         raise BadAnswer(f"{what} is not a JSON object (status {answer.status}).", status=answer.status)
     return document
-
-
-def _without_doubles(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    document = dict(pairs)
-    if len(document) != len(pairs):
-        message = "a name stands twice in one object"
-        raise ValueError(message)
-    return document
-
-
-def _no_constant(name: str) -> float:
-    message = f"{name} is not JSON"
-    raise ValueError(message)
 
 
 def _check_schema(document: Mapping[str, Any], urn: str, what: str) -> None:

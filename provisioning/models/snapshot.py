@@ -1,5 +1,6 @@
 """One reading of a whole system, page by page, and what proves it complete."""
 
+from datetime import datetime
 from typing import ClassVar
 
 from django.db import models
@@ -25,8 +26,10 @@ class SnapshotState(models.TextChoices):
 
 
 class Snapshot(TenantOwned):
-    """One reading. `next_index` is where to go on after a crash: it moves with its page, in one transaction.
+    """One reading. `position` is where to go on after a crash: it moves with its page, in one transaction.
 
+    Its text is the connector's own; "" is the beginning of a kind. `next_index` counts what came of the kind, from 1. What
+    was read is so since `since`: since the reading began, or, where the system showed something older, since `dated_at`.
     `unreadable` names the resource types that can't be read there, each with why: nothing follows about them.
     """
 
@@ -36,12 +39,14 @@ class Snapshot(TenantOwned):
     system = TenantForeignKey(System, related_name="snapshots")
     state = models.CharField(max_length=16, choices=SnapshotState.choices, default=SnapshotState.LISTING)
     resource_type = models.CharField(max_length=16, default="User")
+    position = models.TextField(blank=True, default="", db_default="")
     next_index = models.PositiveIntegerField(default=1)
     pages = models.PositiveIntegerField(default=0)
     first_totals = models.JSONField(default=dict, blank=True)
     last_totals = models.JSONField(default=dict, blank=True)
     unreadable = models.JSONField(default=dict, db_default=Value({}, models.JSONField()), blank=True)
     started_at = models.DateTimeField()
+    dated_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)
 
     history = track()
@@ -57,6 +62,11 @@ class Snapshot(TenantOwned):
 
     def __str__(self) -> str:
         return f"reading of {self.system}, {self.started_at:%Y-%m-%d %H:%M}"
+
+    @property
+    def since(self) -> datetime:
+        """Since when what it shows is so: what changed here later was not necessarily seen."""
+        return self.started_at if self.dated_at is None else min(self.dated_at, self.started_at)
 
 
 class SnapshotProof(TenantOwned):

@@ -45,7 +45,13 @@ def test_a_kind_of_write_that_one_side_could_not_do_leaves_no_share_of_all():
 
 
 def test_in_sql_more_transactions_a_second_are_better():
-    sql = {"effect": _one(400.0), "together": _one(300.0), "apart": _one(200.0), "blind": _one(250.0), "unsealed": _one(320.0)}
+    sql = {
+        "effect": _one(400.0),
+        "together": _one(300.0),
+        "apart": _one(200.0),
+        "blind": _one(250.0),
+        "unsealed": _one(320.0),
+    }
     assert ratios(_run(sql=sql)) == {
         "sql_together_vs_effect_alone": pytest.approx(0.75),
         "sql_together_vs_two_transactions": pytest.approx(1.5),
