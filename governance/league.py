@@ -10,10 +10,12 @@ there may have been repairs to make, and where the ledger was archived there wer
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import pairwise
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Case, Count, IntegerField, Max, QuerySet, Value, When
+from django.db.models import Case, Count, IntegerField, Max, OuterRef, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce
 
 from accounts.models.finding import Attribution, Finding
 from accounts.models.system import System
@@ -81,10 +83,10 @@ class _Spans:
 
     bounds: tuple[datetime, ...]
 
-    def by_key(self) -> Case:
-        """The stretch of a row by its key, which begins with the time: read from an index alone."""
-        cases = [When(id__lt=_key(bound), then=Value(n)) for n, bound in enumerate(self.bounds[1:])]
-        return Case(*cases, default=Value(len(self.bounds) - 1), output_field=IntegerField())
+    def by_key(self) -> list[tuple[int, UUID, UUID]]:
+        """Each stretch by its number, as a range of keys, which begin with the time."""
+        keys = [*(_key(bound) for bound in self.bounds), uuid7_of_tomorrow()]
+        return [(number, low, high) for number, (low, high) in enumerate(pairwise(keys))]
 
     def by_time(self, name: str) -> Case:
         """The stretch of a row by one of its instants."""
@@ -147,13 +149,30 @@ def _counted(rows: QuerySet[Any], span: Case) -> Counts:
     return {(system, number): n for system, number, n in found}
 
 
+def _came(rows: QuerySet[Exchange], spans: _Spans) -> Counts:
+    """How many of these exchanges came, for each living system and stretch. One query.
+
+    Each count is a range of one index, which holds the keys of a system in order. Grouping the rows instead reads the
+    whole table, and took three times as long at a million exchanges.
+    """
+
+    def counted(low: UUID, high: UUID) -> Coalesce:
+        of_system = rows.filter(system=OuterRef("pk"), id__gte=low, id__lt=high).order_by()
+        return Coalesce(Subquery(of_system.values("system").annotate(n=Count("*")).values("n")), 0)
+
+    names = {f"span_{number}": counted(low, high) for number, low, high in spans.by_key()}
+    living = System.objects.filter(ended_at__isnull=True).order_by().annotate(**names)
+    return {
+        (system, number): n for system, *counts in living.values_list("pk", *names) for number, n in enumerate(counts)
+    }
+
+
 def _tally(spans: _Spans) -> _Tally:
     first = spans.bounds[0]
-    came = Exchange.objects.filter(id__gte=_key(first), id__lt=uuid7_of_tomorrow())
     ended = Run.objects.filter(state=RunState.CLOSED, started_at__gte=first)
     tally = _Tally(
-        events=_counted(came, spans.by_key()),
-        refused=_counted(came.filter(outcome=Outcome.REJECTED), spans.by_key()),
+        events=_came(Exchange.objects.all(), spans),
+        refused=_came(Exchange.objects.filter(outcome=Outcome.REJECTED), spans),
         readings=_counted(ended, spans.by_time("started_at")),
     )
     differ = Finding.objects.filter(kind__in=DIFFERENCES, system__isnull=False, first_seen_at__gte=first)
