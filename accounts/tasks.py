@@ -10,7 +10,8 @@ import structlog
 from celery import shared_task
 from django.conf import settings
 
-from accounts import expiry
+from accounts import expiry, sweeps
+from accounts.models.sweep import SweepName
 from accounts.models.tenant import Tenant
 from audit import sealing
 from audit.models import Cause, CauseKind
@@ -59,6 +60,9 @@ def _sweep_tenant(tenant: UUID, *, go_on: Callable[[], bool]) -> expiry.Swept:
     with scope(tenant=tenant, cause=_cause()):
         swept.told = expiry.tell(at=_now())
     swept.failed = len(failed)
+    if go_on():
+        with scope(tenant=tenant):
+            sweeps.done(SweepName.EXPIRY, tenant=tenant, at=_now())
     return swept
 
 

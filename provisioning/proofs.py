@@ -6,6 +6,7 @@ from django.db.models import Count
 
 from audit.redaction import redact_text
 from audit.transitions import move
+from provisioning import capabilities
 from provisioning.changes import user_name_key
 from provisioning.connectors.contract import Kind
 from provisioning.models.connection import Connection
@@ -23,8 +24,8 @@ def verify(*, snapshot: Snapshot, at: datetime) -> bool:
     SnapshotProof.objects.bulk_create(proofs)
     complete = all(proof.holds for proof in proofs)
     move(snapshot, SnapshotState.COMPLETE if complete else SnapshotState.INCOMPLETE, by=SNAPSHOT)
-    snapshot.ended_at = at
-    snapshot.save(update_fields=["state", "ended_at"])
+    snapshot.ended_at, snapshot.dimensions = at, capabilities.shown(snapshot)
+    snapshot.save(update_fields=["state", "ended_at", "dimensions"])
     return complete
 
 

@@ -12,6 +12,8 @@ from uuid import UUID
 import structlog
 from celery import shared_task
 
+from accounts import sweeps
+from accounts.models.sweep import SweepName
 from accounts.models.tenant import Tenant
 from audit.models import Cause, CauseKind
 from audit.outages import is_outage
@@ -225,6 +227,7 @@ def watch_freshness() -> None:
             freshness.watch_freshness(at=_now())
             cursors.watch(at=_now())
             received.watch_waiting(at=_now())
+            sweeps.done(SweepName.WATCH, tenant=tenant, at=_now())
 
     _each_tenant("watch freshness", of_tenant, go_on=_for_a_minute())
 

@@ -8,6 +8,7 @@ from accounts.models.hold import Hold, HoldKind
 from accounts.models.identity import Identity
 from accounts.models.ownership import Ownership, OwnershipKind
 from accounts.models.permit import Permit, PermitAct
+from accounts.models.sweep import Sweep, SweepName
 from accounts.models.system import ReactivationPolicy, System, SystemAdministrator, SystemKind
 from accounts.models.tenant import Tenant, TenantKind, TenantOwned
 from accounts.models.user import Invitation, Role, RoleName, User
@@ -34,6 +35,8 @@ __all__ = [
     "Role",
     "RoleName",
     "Severity",
+    "Sweep",
+    "SweepName",
     "System",
     "SystemAdministrator",
     "SystemKind",

@@ -31,6 +31,7 @@ class Snapshot(TenantOwned):
     Its text is the connector's own; "" is the beginning of a kind. `next_index` counts what came of the kind, from 1. What
     was read is so since `since`: since the reading began, or, where the system showed something older, since `dated_at`.
     `unreadable` names the resource types that can't be read there, each with why: nothing follows about them.
+    `dimensions` says of each dimension how far this reading can be believed, and by what (`provisioning.capabilities`).
     """
 
     personal: ClassVar = ("unreadable",)
@@ -45,6 +46,7 @@ class Snapshot(TenantOwned):
     first_totals = models.JSONField(default=dict, blank=True)
     last_totals = models.JSONField(default=dict, blank=True)
     unreadable = models.JSONField(default=dict, db_default=Value({}, models.JSONField()), blank=True)
+    dimensions = models.JSONField(default=dict, db_default=Value({}, models.JSONField()), blank=True)
     started_at = models.DateTimeField()
     dated_at = models.DateTimeField(null=True, blank=True)
     ended_at = models.DateTimeField(null=True, blank=True)

@@ -53,6 +53,8 @@ def active_service(**values: Any) -> None:
 
 # Each rule by its name, and every way to break it.
 BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
+    "accounts_sweep_name_is_known": (lambda: rows.sweep(name="broom"),),
+    "accounts_sweep_once": (lambda: twice(rows.sweep),),
     "accounts_tenant_kind_is_known": (lambda: rows.tenant(kind="guild"),),
     "accounts_tenant_ledger_months_is_sensible": (
         lambda: rows.tenant(ledger_months=0),

@@ -9,18 +9,21 @@ import datetime as dt
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from accounts import lifecycle, ownership, people
+from accounts import lifecycle, ownership, people, sweeps
 from accounts.findings import Wrong, open_or_raise
 from accounts.models.account import Account, AccountKind
 from accounts.models.finding import Finding, FindingKind, Severity
+from accounts.models.sweep import SweepName
 from accounts.models.system import SystemKind
 from accounts.models.user import Role, RoleName
 from provisioning import plans, systems, wishes
 from provisioning.models.connection import Connection, Connector
 from provisioning.models.plan import ChangeAct, Plan
 from provisioning.models.readback import Readback, ReadResult
+from provisioning.models.rebuild import Rebuild
 from provisioning.models.run import Run
 from provisioning.models.shadow import Shadow
+from provisioning.models.snapshot import Snapshot
 from tests.conftest import as_setup
 
 if TYPE_CHECKING:
@@ -107,6 +110,35 @@ def a_connection(system: System, *, read_at: dt.datetime | None) -> Connection:
         base_url="https://directory.example/scim/v2",
         canary_user_name="canary",
         last_complete_at=read_at,
+    )
+
+
+def a_reading(system: System, *, at: dt.datetime, **words: tuple[str, str]) -> Run:
+    """A complete reading that began then; every dimension that it shows was proved, but for `words`."""
+    run: Run = Run.objects.create(
+        tenant_id=system.tenant_id, system=system, started_by="sweep", started_at=at, state="closed", ended_at=at
+    )
+    proved = {
+        "existence": "canary_seen",
+        "status": "canary_active",
+        "attributes": "canary_named",
+        "memberships": "canary_member",
+    }
+    dimensions = {name: ["proved", word] for name, word in proved.items()} | {k: list(v) for k, v in words.items()}
+    Snapshot.objects.create(
+        tenant_id=system.tenant_id, system=system, run=run, state="complete", started_at=at, ended_at=at,
+        dimensions=dimensions,
+    )  # fmt: skip
+    Connection.objects.filter(system=system).update(last_complete_at=at)
+    return run
+
+
+def looked(tenant: Tenant, *, at: dt.datetime) -> None:
+    """Every sweep has looked, and the ledger gave the roll."""
+    for name in SweepName:
+        sweeps.done(name, tenant=tenant.pk, at=at)
+    Rebuild.objects.create(
+        tenant=tenant, state="compared", emptied_at=at, until_at=at, compared_at=at, equal=3, differing=0
     )
 
 

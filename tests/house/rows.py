@@ -24,6 +24,7 @@ from accounts.models import (
     Permit,
     PolicyException,
     Role,
+    Sweep,
     System,
     SystemAdministrator,
     Tenant,
@@ -285,6 +286,10 @@ def replay(**values: Any) -> Replay:
     return Replay.objects.create(**(_own({"made_at": NOW}) | given | values))
 
 
+def sweep(**values: Any) -> Sweep:
+    return Sweep.objects.create(**(_own({"name": "expiry", "done_at": NOW}) | values))
+
+
 def rebuild(**values: Any) -> Rebuild:
     return Rebuild.objects.create(**(_own({"emptied_at": NOW}) | values))
 
@@ -426,7 +431,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "FieldAuthority": authority, "Connection": connection_of, "SystemToken": token, "Exchange": exchange,
     "ExchangeKey": exchange_key, "BodyKey": body_key, "Erasure": erasure, "Archive": archive, "Cursor": cursor, "Listening": listening, "FeedEvent": feed_event,
      "Shadow": shadow, "Run": run, "Snapshot": snapshot, "SnapshotProof": proof,
-    "Plan": plan, "PlannedChange": change, "Readback": readback, "Received": received, "Replay": replay, "Rebuild": rebuild,
+    "Plan": plan, "PlannedChange": change, "Readback": readback, "Received": received, "Replay": replay, "Rebuild": rebuild, "Sweep": sweep,
     "Rebuilt": rebuilt, "RebuiltMember": rebuilt_member, "Approval": approval, "Answer": answer,
     "Campaign": campaign, "Review": review, "ReviewDecision": decision, "Notice": notice,
 }  # fmt: skip

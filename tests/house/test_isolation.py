@@ -53,6 +53,7 @@ MAY_DELETE = {
     "provisioning_listening",
     "django_session",
     "provisioning_readrecord",
+    "accounts_sweep",
     "provisioning_rebuild",
     "provisioning_rebuilt",
     "provisioning_rebuiltmember",
