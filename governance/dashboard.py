@@ -21,8 +21,9 @@ from accounts.models.ownership import Ownership, OwnershipState
 from accounts.models.tenant import Tenant
 from accounts.states import FINDING_OPEN
 from governance import campaigns as campaign_verbs
-from governance import coverage, freshness
+from governance import coverage, dimensions, freshness
 from governance.campaigns import Progress
+from governance.dimensions import LEDGER_GOAL, Matrix
 from governance.models.approval import Approval, ApprovalState
 from governance.models.campaign import Campaign, CampaignState
 from provisioning import plans
@@ -39,8 +40,6 @@ SYSTEMS_SHOWN = 50
 LATE_AFTER = timedelta(minutes=5)
 REFUSED_WITHIN = timedelta(hours=24)
 ENDS_SOON = (1, 7, 14, 30)
-# The ledger is replayed each night: what is older than a night and a morning is no measurement.
-LEDGER_GOAL = timedelta(hours=36)
 
 
 @dataclass(frozen=True)
@@ -171,7 +170,9 @@ def front(*, tenant: Tenant, at: datetime) -> Front:
     waits = _waits(at=at)
     nhi, late, ends = _accounts(at=at)
     findings = _findings(at=at)
-    is_complete, sentence = _sentence([row.measured for row in systems], unknown, findings)
+    measured = [row.measured for row in systems]
+    matrix = dimensions.matrix(at=at, measured=measured)
+    is_complete, sentence = _sentence(measured, unknown, findings, matrix)
     return Front(
         at=at,
         is_complete=is_complete,
@@ -210,7 +211,9 @@ def _ledger(*, at: datetime) -> Ledger:
     return Ledger("=", _("yes, %(what)s") % {"what": resources}, row.until_at, left_out)
 
 
-def _sentence(measured: Sequence[freshness.Measured], unknown: int, findings: FindingsByAge) -> tuple[bool, str]:
+def _sentence(
+    measured: Sequence[freshness.Measured], unknown: int, findings: FindingsByAge, matrix: Matrix
+) -> tuple[bool, str]:
     """The answer, with the worst reason."""
     if not measured:
         return False, _("No: no system is connected yet, so nothing is measured.")
@@ -229,6 +232,8 @@ def _sentence(measured: Sequence[freshness.Measured], unknown: int, findings: Fi
             "worst": worst.name,
             "because": worst.because.rstrip("."),
         }
+    if unsound := dimensions.unsound(matrix):
+        return False, unsound
     differ = sum(m.differ or 0 for m in measured)
     systems = ngettext("Yes: %(n)d system is measured", "Yes: all %(n)d systems are measured", len(measured)) % {
         "n": len(measured)

@@ -52,6 +52,7 @@ NAVIGATION = (
     ("accounts", gettext_lazy("Accounts"), "a"),
     ("findings", gettext_lazy("Findings"), "f"),
     ("systems", gettext_lazy("Systems"), "s"),
+    ("freshness", gettext_lazy("Freshness"), "q"),
     ("runs", gettext_lazy("Runs"), "r"),
     ("plans", gettext_lazy("Plans"), "p"),
     ("approvals", gettext_lazy("Approvals"), "v"),

@@ -17,7 +17,7 @@ from accounts import exceptions
 from accounts.models.exception import ExceptionKind
 from accounts.models.system import ReactivationPolicy, System, SystemKind
 from accounts.rules import Word
-from governance import freshness
+from governance import dimensions, freshness
 from governance.admin import system_exceptions, system_feeds, system_people, system_rules, system_strict, tokens
 from governance.admin.coercions import rules_seen
 from governance.admin.guide_texts import GUIDES
@@ -28,8 +28,8 @@ from governance.admin.system_seen import reads
 from governance.admin.system_seen import shown as has_shown
 from governance.admin.system_test import guide_of
 from governance.pages import Ask, NumberedForm, PageRequest, ask, page, window
+from provisioning import capabilities, cursors, reconciliation
 from provisioning import connections as connection_door
-from provisioning import cursors, reconciliation
 from provisioning import systems as door
 from provisioning.models.connection import Connection
 from provisioning.models.run import Run
@@ -102,6 +102,7 @@ def system(request: PageRequest, pk: UUID) -> HttpResponse:
             "shown": has_shown(found),
             "coerced": rules_seen(found),
             "reads": reads(connection, runs),
+            "able": [(dimensions.NAMES[one.dimension], one) for one in capabilities.of_systems([found.pk])[found.pk]],
             "guide": guide_of(request, found),
             "guides": GUIDES.values(),
             "show": show.value,

@@ -18,8 +18,6 @@ TONES = {
     "#": "excepted",
     "-": "over",
 }
-# The worst wins in a sum; grey always outranks green.
-WORST_FIRST = ("x", "?", "!", "~", "#", "=", "-")
 
 # Shape and word of every state of our nouns. A state of two nouns means the same in both.
 STATES: dict[str, tuple[str, Any]] = {
@@ -99,11 +97,6 @@ SHAPES = {
 }
 _MINUTE, _HOUR, _DAY = 60, 3600, 86_400
 WIDTH, HEIGHT = 240, 48
-
-
-def worst(shapes: Sequence[str]) -> str:
-    """The shape of a sum: the worst of its parts; of nothing, `?`."""
-    return min(shapes, key=WORST_FIRST.index, default="?")
 
 
 def tone(shape: str, words: Any) -> SafeString:

@@ -27,6 +27,7 @@ NAVIGATION = {
     "Accounts": "/admin/accounts/",
     "Findings": "/admin/findings/",
     "Systems": "/admin/systems/",
+    "Freshness": "/admin/freshness/",
     "Runs": "/admin/runs/",
     "Plans": "/admin/plans/",
     "Approvals": "/admin/approvals/",

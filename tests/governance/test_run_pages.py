@@ -13,6 +13,7 @@ from accounts.models import RoleName
 from audit.scope import scope
 from governance.admin.runs import PROOFS, STEPS, differences
 from governance.admin.system_seen import reads
+from provisioning import reconciliation
 from provisioning.models.connection import Connection
 from provisioning.models.run import Run, RunState
 from tests.conftest import a_cause
@@ -234,3 +235,35 @@ def test_a_reading_says_how_many_of_its_differences_no_event_had_told_of_and_why
 def test_a_reading_that_found_nothing_says_nothing_about_events(security: Client, tenant: Tenant) -> None:
     page = text_of(page_of(security, a_run(tenant, RunState.CLOSED, step="closed", counts={"missed": {}})))
     assert "Why no event had said so" not in page
+
+
+def test_a_simulated_run_says_that_nothing_was_kept_and_leads_to_no_list(
+    security: Client, place: Place, directory: FakeDirectory, tenant: Tenant
+) -> None:
+    def simulated() -> Run:
+        with scope(tenant=tenant.pk, cause=a_cause()):
+            run = reconciliation.start(system=place.idp.system, started_by="l.chen", at=now(), simulated=True)
+        assert reconciliation.advance(tenant=tenant.pk, run_id=run.pk, clock=now)
+        return run
+
+    answer = page_of(security, simulated())
+    page = text_of(answer)
+    assert "Simulated: the reading would be whole, 4 accounts. Nothing of it was kept but these counts." in page
+    assert "1 status differs" in page
+    assert "holds canary seen" in page
+    assert "?run=" not in answer.content.decode()
+    directory.delete(place.remote["canary"])
+    page = text_of(page_of(security, simulated()))
+    assert "Simulated: it would not be whole, and nothing would be concluded from absence." in page
+    assert "does not hold canary seen" in page
+    assert "– here, missing there" in page
+
+
+def test_a_running_one_counts_by_its_cursor(security: Client, place: Place, tenant: Tenant) -> None:
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        Connection.objects.update(page_size=2)
+        run = reconciliation.start(system=place.idp.system, started_by="l.chen", at=now())
+    assert not reconciliation.advance(tenant=tenant.pk, run_id=run.pk, clock=now, seconds=0)
+    page = text_of(page_of(security, run))
+    assert "Listing: 1 pages so far, 2 of 4 accounts." in page
+    assert "Read so far 1 pages 2 accounts unknown groups unknown memberships" in page

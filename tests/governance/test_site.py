@@ -14,10 +14,11 @@ from django.template import Context, Template
 from accounts.models import RoleName, System, Tenant
 from accounts.states import ALL as ACCOUNT_TABLES
 from audit.scope import scope
+from governance.dimensions import worst
 from governance.pages import plain, window
 from governance.site import RollcallSite
 from governance.states import ALL as GOVERNANCE_TABLES
-from governance.templatetags.marks import STATES, TONES, points, span, worst
+from governance.templatetags.marks import STATES, TONES, points, span
 from provisioning.states import ALL as PROVISIONING_TABLES
 from tests.conftest import a_cause
 from tests.governance.shell import a_user, enter

@@ -28,7 +28,7 @@ from provisioning.models.exchange import Exchange, OutcomeWord
 from provisioning.models.run import Run
 from provisioning.tokens import Refused, TokenMay
 from tests.conftest import a_cause, as_setup
-from tests.factories.governance import a_connection, a_system, now
+from tests.factories.governance import a_connection, a_reading, a_system, now
 from tests.factories.scim import Idp
 from tests.factories.scim import a_user as a_scim_user
 from tests.governance.shell import a_user, enter
@@ -590,3 +590,17 @@ def test_pages_ask_the_database_the_same_for_one_row_and_for_many(admin: Client,
     assert [queries(admin, url) for url in urls] == before
     names = re.findall(r'<th scope="row"><div><a ', admin.get(busy.url("systems")).content.decode())
     assert len(names) == 50
+
+
+def test_what_can_be_read_of_each_dimension_stands_with_its_evidence(client: Client, world: World) -> None:
+    enter(client, a_user("an.auditor", RoleName.AUDITOR, tenant=world.tenant))
+    never = text_of(client.get(world.url("system")))
+    assert "unreadable status never read completely" in never
+    assert "unreadable credentials nothing reads credentials yet" in never
+    with scope(tenant=world.tenant.pk, cause=a_cause()):
+        a_reading(world.system, at=now(), memberships=("declared", "members_shown"), status=("unreadable", "no_status"))
+    page = text_of(client.get(world.url("system")))
+    assert "proved existence the canary was listed" in page
+    assert "unreadable status no account shows whether it is active" in page
+    assert "declared memberships members are shown; the canary is in no group" in page
+    assert "proved expiry it lives here: a sweep looks each minute" in page
