@@ -4,11 +4,11 @@ A staged resource is the living shadow with its id as externalId, or, where the 
 one with its name. What changed here after the reading began is not judged: the reading may be older than the change.
 
 Every difference is a finding. What a complete reading shows as reduced is also wanted as a plan, as a request that said
-the same would reduce; what it shows as more than we hold is never taken from it: that needs its own word. Absence only
-reports, and only from a complete reading.
+the same would reduce; what it shows as more than we hold is never taken from it: that needs its own word. Absence
+reports only from a complete reading, and is wanted only where `absence` has proved it, or people are to look at it.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -118,8 +118,18 @@ def _judge_memberships(found: Compared, snapshot: Snapshot, why: str, *, at: dat
         resolve([differences.unread_key(snapshot.system_id)], because="memberships were read", at=at)
 
 
-def wanted(*, snapshot: Snapshot) -> list[Wanted]:
-    """What a complete reading shows as reduced and we still hold; nothing from any other reading."""
+def missing_accounts(snapshot: Snapshot) -> Iterator[Row]:
+    """Accounts that live here and that a reading did not show, in the order of their names."""
+    with _set_against_set():
+        yield from (row for row in _rows("missing", snapshot) if row["account_id"] is not None)
+
+
+def wanted(*, snapshot: Snapshot, absent: Collection[UUID] | None = frozenset()) -> list[Wanted]:
+    """What a complete reading shows as reduced and we still hold; nothing from any other reading.
+
+    `absent` are the accounts that it left out and that are proved not to be there; None takes every one that it left
+    out, which the brake must then stop.
+    """
     if snapshot.state != SnapshotState.COMPLETE:
         return []
     ending_groups = authority.status_groups(system=snapshot.system)
@@ -140,19 +150,44 @@ def wanted(*, snapshot: Snapshot) -> list[Wanted]:
             if row["display_name_key"] in ending_groups and row["account_state"] == AccountState.ACTIVE:
                 end = _end(row["account_id"], row["member"], privileged=row["is_privileged"])
                 ends.setdefault(row["account_id"], (key, end))
+    for account, gone in _absent(snapshot, absent):
+        ends.setdefault(account, gone)
     return _attributed([*ends.values(), *leaves])
 
 
-def freeze_wanted(*, run: Run, snapshot: Snapshot, at: datetime) -> int:
-    """What a complete reading wants becomes a plan, judged by the brake. Returns how many changes are wanted."""
+def _absent(snapshot: Snapshot, absent: Collection[UUID] | None) -> Iterator[tuple[UUID, tuple[str, Wanted]]]:
+    """The ends of those whom a reading left out: of these accounts, or of all."""
+    if absent is not None and not absent:
+        return
+    for row in missing_accounts(snapshot):
+        account = row["account_id"]
+        if absent is None or account in absent:
+            end = _end(account, row["user_name"], privileged=row["is_privileged"], absent=True)
+            yield account, (differences.missing_key(snapshot.system_id, account), end)
+
+
+def freeze_wanted(
+    *, run: Run, snapshot: Snapshot, at: datetime, absent: Collection[UUID] = frozenset(), unasked: int = 0
+) -> int:
+    """What a complete reading wants becomes a plan, judged by the brake. Returns how many changes are wanted.
+
+    `absent` are the missing that were asked for one by one and are not there; where there are so many `unasked`, all
+    that are missing are wanted, and people look at them.
+    """
     if snapshot.state != SnapshotState.COMPLETE:
         # An incomplete reading neither wants anything nor takes back what an earlier one wanted.
         return 0
-    found = wanted(snapshot=snapshot)
+    found = wanted(snapshot=snapshot, absent=None if unasked else absent)
     living = Shadow.objects.filter(system=run.system, resource_type="User", ended_at__isnull=True)
     nothing_read = not StagedResource.objects.filter(snapshot=snapshot, resource_type="User").exists()
     wishes.freeze_reading(
-        system=run.system, run=run, wanted=found, total=living.count(), read_nothing=nothing_read, at=at
+        system=run.system,
+        run=run,
+        wanted=found,
+        total=living.count(),
+        read_nothing=nothing_read,
+        unasked=unasked,
+        at=at,
     )
     return len(found)
 
@@ -166,10 +201,11 @@ def _attributed(wanted: Sequence[tuple[str, Wanted]]) -> list[Wanted]:
     ]
 
 
-def _end(account: UUID, name: str, *, privileged: bool) -> Wanted:
+def _end(account: UUID, name: str, *, privileged: bool, absent: bool = False) -> Wanted:
     return Wanted(
-        act=ChangeAct.DEPROVISION, label=name, account=account, before={"active": True}, is_privileged=privileged
-    )
+        act=ChangeAct.DEPROVISION, label=name, account=account,
+        before={"active": True} | ({"absent": True} if absent else {}), is_privileged=privileged,
+    )  # fmt: skip
 
 
 def _leave(row: Row) -> Wanted:
@@ -189,7 +225,8 @@ def repaired_by(plan: Plan) -> list[str]:
     keys = []
     for change in plan.changes.filter(result__in=[PlannedChange.Result.DONE, PlannedChange.Result.SAME]):
         if change.act == ChangeAct.DEPROVISION and change.account_id:
-            keys.append(differences.status_key(plan.system_id, change.account_id))
+            key = differences.missing_key if change.is_absence else differences.status_key
+            keys.append(key(plan.system_id, change.account_id))
         elif change.act == ChangeAct.REMOVE_MEMBER and change.group_id and change.member_ref:
             keys.append(differences.member_key(plan.system_id, change.group_id, change.member_ref))
     return keys

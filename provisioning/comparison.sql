@@ -69,7 +69,8 @@ SELECT r.resource_type, r.remote_id, r.name, r.active, a.id AS account_id, a.use
 
 -- name: missing
 -- Living here, and not staged; of the types that can be read there.
-SELECT s.id AS shadow_id, s.resource_type, s.account_id, s.group_id, s.name, a.state, a.is_privileged
+SELECT s.id AS shadow_id, s.resource_type, s.account_id, s.group_id, s.name, s.name_key, s.external_id, a.user_name,
+       a.state, a.is_privileged
   FROM provisioning_shadow s LEFT JOIN accounts_account a ON a.id = s.account_id
  WHERE s.system_id = %(system)s AND s.ended_at IS NULL AND s.changed_at <= %(since)s
    AND s.resource_type = ANY(%(types)s)

@@ -5,8 +5,8 @@ A function for each kind takes a row of `comparison.sql` and says what is wrong,
 
 import hashlib
 import unicodedata
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -37,6 +37,7 @@ DUE = {
     FindingKind.MISSING_THERE: timedelta(days=7),
     FindingKind.NOT_MEASURED: timedelta(days=7),
 }
+NAMED = 5  # accounts that a title names
 OFF = frozenset({AccountState.SUSPENDED, AccountState.DEPROVISIONED, AccountState.ARCHIVED})
 # Begins the dedupe key of "the memberships at a system are not measured".
 UNREAD = "memberships_not_measured:"
@@ -145,7 +146,7 @@ def missing(snapshot: Snapshot, row: Row) -> Counted:
         "missing_there",
         Wrong(
             kind=FindingKind.MISSING_THERE,
-            key=f"missing:{snapshot.system_id}:{subject}",
+            key=missing_key(snapshot.system_id, subject),
             title=f"{noun} {shown(row['name'])} is no longer at {snapshot.system.name}",
             severity=Severity.HIGH if row["is_privileged"] else Severity.MEDIUM,
             account=row["account_id"],
@@ -197,9 +198,36 @@ def unread(snapshot: Snapshot, why: str) -> Counted:
     )
 
 
+def left_out(snapshot: Snapshot, names: Sequence[str], *, at: datetime) -> Wrong:
+    """A listing that leaves out who is there: what else it leaves out is unknown, so its absences say nothing."""
+    system = snapshot.system
+    some = ", ".join(shown(name) for name in names[:NAMED])
+    some += f" and {len(names) - NAMED} more" if len(names) > NAMED else ""
+    noun = "1 account that is" if len(names) == 1 else f"{len(names)} accounts that are"
+    return Wrong(
+        kind=FindingKind.NOT_MEASURED,
+        key=left_out_key(system.pk),
+        title=f"{system.name}: its listing leaves out {noun} there: {some}",
+        severity=Severity.HIGH,
+        system=system.pk,
+        evidence=_evidence(snapshot, left_out=[shown(name) for name in names]),
+        due_at=at + DUE[FindingKind.NOT_MEASURED],
+    )
+
+
+def left_out_key(system: UUID) -> str:
+    """The dedupe key of "this system's listing leaves out who is there"."""
+    return f"listing_leaves_out:{system}"
+
+
 def unread_key(system: UUID) -> str:
     """The dedupe key of "the memberships at this system are not measured"."""
     return f"{UNREAD}{system}"
+
+
+def missing_key(system: UUID, subject: UUID) -> str:
+    """The dedupe key of "here, and not there any more", of an account or a group."""
+    return f"missing:{system}:{subject}"
 
 
 def status_key(system: UUID, account: UUID) -> str:

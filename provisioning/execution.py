@@ -133,9 +133,16 @@ def _lock_account(plan_id: UUID) -> None:
 
 
 def _over_the_brake(plan: Plan, *, at: datetime) -> bool:
-    # Judged again at the start: the rolling total counts what other plans and events did meanwhile.
-    rolling = brake.recent_reductions(system=plan.system, at=at)
-    return bool(brake.over_the_limits(count=plan.changes.count(), rolling=rolling, total=int(plan.brake.get("of", 0))))
+    # Judged again at the start: the totals count what other plans and events did meanwhile.
+    wanted = [
+        plans.Wanted(act=ChangeAct(c.act), label=c.label, account=c.account_id, group=c.group_id,
+                     member_ref=c.member_ref, is_privileged=c.is_privileged)
+        for c in plan.changes.all()
+    ]  # fmt: skip
+    judged = brake.judge(
+        system=plan.system, wanted=wanted, total=int(plan.brake.get("of", 0)), read_nothing=False, at=at
+    )
+    return bool(judged["because"])
 
 
 def _begin(plan: Plan, *, at: datetime) -> None:
@@ -209,11 +216,22 @@ def _deprovision(plan: Plan, changes: list[PlannedChange], at: datetime) -> None
     )  # fmt: skip
     _mark([c for c in changes if c.account_id in newer], PlannedChange.Result.VOID,
           detail="its directory has spoken since", at=at)  # fmt: skip
-    todo = [c for c in changes if c.account_id not in newer and c.account_id is not None]
+    # Named as such since the plan was frozen, perhaps.
+    spared = brake.spared(system=plan.system, accounts={c.account_id for c in changes if c.account_id is not None})
+    for change in changes:
+        if change.account_id in spared and change.account_id not in newer:
+            _mark([change], PlannedChange.Result.VOID, detail=spared[change.account_id], at=at)
+    todo = [c for c in changes if c.account_id not in {*newer, *spared} and c.account_id is not None]
     accounts = [c.account_id for c in todo if c.account_id is not None]
-    ended = {
-        a.pk for a in lifecycle.deprovision(accounts=accounts, reason=f"{plan.system.name} shows it inactive", at=at)
-    }
+    absent = [c.account_id for c in todo if c.account_id is not None and c.is_absence]
+    shown = [account for account in accounts if account not in absent]
+    over = [
+        *lifecycle.deprovision(accounts=shown, reason=f"{plan.system.name} shows it inactive", at=at),
+        *lifecycle.deprovision(accounts=absent, reason=f"{plan.system.name} does not have it any more", at=at),
+    ]
+    ended = {account.pk for account in over}
+    # Who is not there is in none of its groups either; of those no reading can say so.
+    memberships.end_of_accounts(accounts=absent, system=plan.system, at=at)
     Shadow.objects.filter(system=plan.system, account__in=accounts, ended_at__isnull=True, wants_active=True).update(
         wants_active=False
     )

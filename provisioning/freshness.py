@@ -18,6 +18,9 @@ def not_measured_key(system: UUID) -> str:
     return f"not_measured:{system}"
 
 
+_KEYS = (not_measured_key, differences.unread_key, differences.left_out_key)
+
+
 def watch_freshness(*, at: datetime) -> int:
     """Open `not measured` for each system without a complete reading inside its goal. Returns how many are."""
     connections = {c.system_id: c for c in Connection.objects.all()}
@@ -28,7 +31,7 @@ def watch_freshness(*, at: datetime) -> int:
     ]
     open_or_raise(wrongs, at=at)
     ended = System.objects.filter(ended_at__isnull=False).values_list("pk", flat=True)
-    keys = [key(pk) for pk in ended for key in (not_measured_key, differences.unread_key)]
+    keys = [key(pk) for pk in ended for key in _KEYS]
     resolve(keys, because="the system has ended", at=at)
     return len(wrongs)
 

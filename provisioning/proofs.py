@@ -18,11 +18,21 @@ from provisioning.states import SNAPSHOT
 Word = SnapshotProof.Word
 
 
-def verify(*, snapshot: Snapshot, at: datetime) -> bool:
-    """Write a row per proof and say whether all hold: then, and only then, absence means something."""
+def verify(*, snapshot: Snapshot) -> bool:
+    """Write a row per proof that the reading itself gives, and say whether all of these hold."""
     proofs = [_drained(snapshot), _total(snapshot), _unique(snapshot), _canary(snapshot), _shrink(snapshot)]
     SnapshotProof.objects.bulk_create(proofs)
-    complete = all(proof.holds for proof in proofs)
+    return all(proof.holds for proof in proofs)
+
+
+def verify_absence(*, snapshot: Snapshot, holds: bool, detail: str) -> None:
+    """Write what asking for the missing one by one has shown."""
+    _proof(snapshot, Word.ABSENT, holds=holds, detail=detail).save()
+
+
+def settle(*, snapshot: Snapshot, at: datetime) -> bool:
+    """Say whether every proof holds: then, and only then, absence means something."""
+    complete = not snapshot.proofs.filter(holds=False).exists()
     move(snapshot, SnapshotState.COMPLETE if complete else SnapshotState.INCOMPLETE, by=SNAPSHOT)
     snapshot.ended_at, snapshot.dimensions = at, capabilities.shown(snapshot)
     snapshot.save(update_fields=["state", "ended_at", "dimensions"])

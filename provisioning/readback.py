@@ -199,25 +199,31 @@ def _failed(targets: Iterable[_Target], reason: str) -> list[_Seen]:
 
 
 def _read_one(reader: Reader, target: _Target) -> _Seen:
-    """By id, and by name where that shows nothing: not every directory's externalId is its id, and absence is proved."""
-    answer = reader.get("User", target.external_id) if target.external_id else Absent()
+    result, detail = look(reader, external_id=target.external_id, name=target.shadow_name, rules=target.rules)
+    return _Seen(target, result, detail)
+
+
+def look(reader: Reader, *, external_id: str, name: str, rules: Sequence[FieldAuthority]) -> tuple[ReadResult, str]:
+    """Read one account at its system, and say what it shows and by what. Raises `EgressError` where nobody answers.
+
+    By id, and by name where that shows nothing: not every directory's externalId is its id, and absence is proved.
+    """
+    answer = reader.get("User", external_id) if external_id else Absent()
     if isinstance(answer, Absent):
-        answer = reader.named("User", target.shadow_name)
+        answer = reader.named("User", name)
     if isinstance(answer, Absent):
-        return _Seen(target, ReadResult.ABSENT, "neither its id nor its name is there")
+        return ReadResult.ABSENT, "neither its id nor its name is there"
     if isinstance(answer, Unknown):
-        return _Seen(target, ReadResult.FAILED, answer.reason)
+        return ReadResult.FAILED, answer.reason
     try:
         reading = Reading.of(answer.document)
     except BadAnswer as error:
-        return _Seen(target, ReadResult.FAILED, error.reason)
-    word = authority.status(active=reading.active, document=reading.document, rules=target.rules)
+        return ReadResult.FAILED, error.reason
+    word = authority.status(active=reading.active, document=reading.document, rules=rules)
     if reading.active is False or word.active is False:
         # By what it shows of itself, or by what its status is derived from.
-        return _Seen(target, ReadResult.INACTIVE, word.because if word.active is False else "active is false")
-    return _Seen(
-        target, ReadResult.ACTIVE, "active is true" if reading.active else "it is there, and active is not said"
-    )
+        return ReadResult.INACTIVE, word.because if word.active is False else "active is false"
+    return ReadResult.ACTIVE, "active is true" if reading.active else "it is there, and active is not said"
 
 
 # -- what follows

@@ -1,6 +1,6 @@
 """A run: one system is read, compared with what is here, and what may be repaired becomes a plan.
 
-listing → verifying → comparing → planning → closed. Each step is one transaction (a page each while listing), so a run
+listing → verifying (→ confirming) → comparing → planning → closed. Each step is one transaction (a page each while listing, a missing account each while confirming), so a run
 that was killed anywhere goes on where it stood. Whoever works on it holds its lease; one that was thought dead can't
 write any more. No scope may be open around `advance`: it waits for the network in between.
 """
@@ -24,7 +24,7 @@ from audit.outages import is_outage
 from audit.redaction import redact_text
 from audit.scope import scope
 from audit.transitions import move
-from provisioning import comparison, connections, freshness, proofs, simulation, snapshot
+from provisioning import absence, comparison, connections, freshness, proofs, simulation, snapshot
 from provisioning.connectors.egress import EgressError
 from provisioning.connectors.scim import BusyError
 from provisioning.models.connection import Connection, Connector
@@ -48,6 +48,7 @@ Told = Callable[[simulation.Simulated], None]
 CLAIMED = crashpoints.point("run.claimed", where="a run is claimed, nothing is done yet")
 LISTED = crashpoints.point("run.listed", where="every page is staged, the run does not say so yet")
 VERIFIED = crashpoints.point("run.verified", where="the proofs are committed, nothing is compared")
+CONFIRMED = crashpoints.point("run.confirmed", where="what was missing is asked for and judged, nothing is compared")
 COMPARED = crashpoints.point("run.compared", where="the findings are committed, nothing is planned")
 PLANNED = crashpoints.point("run.planned", where="the plan is committed, the run is not closed")
 CLOSING = crashpoints.point("run.closing", where="the run is closed, not committed")
@@ -194,11 +195,9 @@ def _steps(work: Work, *, clock: Clock, go_on: Callable[[], bool], told: Told | 
     if stop:
         raise StopAsked
     while True:
-        if step == "listing":
-            if not snapshot.read_pages(work=work, go_on=go_on, prolong=lambda run: _prolong(run, at=clock())):
-                _release(work)
-                return False
-            crashpoints.here(LISTED)
+        if not _asked(work, step, clock=clock, go_on=go_on):
+            _release(work)
+            return False
         if is_simulated:
             return _simulate(work, clock, told)
         step = _STEPS[step](work, clock)
@@ -207,6 +206,16 @@ def _steps(work: Work, *, clock: Clock, go_on: Callable[[], bool], told: Told | 
         if not go_on():
             _release(work)
             return False
+
+
+def _asked(work: Work, step: str, *, clock: Clock, go_on: Callable[[], bool]) -> bool:
+    """What a step has to ask the system for, outside of any transaction. True when that is all there."""
+    if step == "listing":
+        whole = snapshot.read_pages(work=work, go_on=go_on, prolong=lambda run: _prolong(run, at=clock()))
+        if whole:
+            crashpoints.here(LISTED)
+        return whole
+    return step != "confirming" or absence.ask(work=work, clock=clock, go_on=go_on)
 
 
 def _prolong(run: Run, *, at: datetime) -> None:
@@ -236,9 +245,26 @@ def _listed(work: Work, clock: Clock) -> str:  # noqa: ARG001  one signature for
 
 def _verify(work: Work, clock: Clock) -> str:
     with work.writing() as run:
-        proofs.verify(snapshot=Snapshot.objects.get(run=run), at=clock())
-        step = _step(run, "comparing")
+        reading = Snapshot.objects.select_related("system").get(run=run)
+        asked = absence.question(reading) if proofs.verify(snapshot=reading) else None
+        if asked is not None and asked.is_asked:
+            step = _step(run, "confirming", more={"missing": asked.missing})
+        else:
+            proofs.settle(snapshot=reading, at=clock())
+            many = {"missing": asked.missing, "unasked": asked.missing} if asked is not None and asked.missing else {}
+            step = _step(run, "comparing", more=many)
     crashpoints.here(VERIFIED)
+    return step
+
+
+def _confirm(work: Work, clock: Clock) -> str:
+    """Every missing account has been asked for: the reading is judged by that too."""
+    with work.writing() as run:
+        reading = Snapshot.objects.select_related("system").get(run=run)
+        more = absence.settle(run=run, snapshot=reading, at=clock())
+        proofs.settle(snapshot=reading, at=clock())
+        step = _step(run, "comparing", more=more)
+    crashpoints.here(CONFIRMED)
     return step
 
 
@@ -257,7 +283,12 @@ def _plan(work: Work, clock: Clock) -> str:
         reading = Snapshot.objects.select_related("system").get(run=run)
         more: dict[str, Any] = {}
         if reading.state == SnapshotState.COMPLETE:
-            more = {"wanted": comparison.freeze_wanted(run=run, snapshot=reading, at=clock())}
+            more = {
+                "wanted": comparison.freeze_wanted(
+                    run=run, snapshot=reading, absent=absence.proved(run.pk),
+                    unasked=int(run.counts.get("unasked", 0)), at=clock(),
+                )
+            }  # fmt: skip
         _step(run, "closing", more=more)
     crashpoints.here(PLANNED)
     return "closing"
@@ -294,6 +325,7 @@ def _simulate(work: Work, clock: Clock, told: Told | None) -> bool:
 _STEPS: Mapping[str, Callable[[Work, Clock], str]] = {
     "listing": _listed,
     "verifying": _verify,
+    "confirming": _confirm,
     "comparing": _compare,
     "planning": _plan,
     "closing": _close,
@@ -356,6 +388,7 @@ def _finish(run: Run, reading: Snapshot, outcome: _Outcome, *, at: datetime) -> 
     if complete:
         # Complete as of its beginning, or of what is older: what changed there since was not necessarily seen.
         resolve([freshness.not_measured_key(run.system_id)], because="read completely", at=at)
+        absence.listed_whole(run.system_id, at=at)
     if outcome.state != RunState.STOPPED and not run.is_simulated:
         connections.reading_ended(
             system=run.system, complete_at=reading.since if complete else None, problem=run.problem

@@ -10,11 +10,11 @@ from datetime import datetime
 from django.db import transaction
 
 from accounts.models.finding import Finding
-from provisioning import comparison, proofs
+from provisioning import absence, comparison, proofs
 from provisioning.differences import KINDS
 from provisioning.models.plan import Plan, PlanState
 from provisioning.models.run import Run
-from provisioning.models.snapshot import Snapshot
+from provisioning.models.snapshot import Snapshot, SnapshotState
 from provisioning.snapshot import counts
 
 # So many of what would be found, and of what would be wanted, are told by name; the worst first.
@@ -51,10 +51,16 @@ def simulate(*, run: Run, snapshot: Snapshot, at: datetime) -> Simulated:
 
 
 def _carried_out(run: Run, snapshot: Snapshot, *, at: datetime) -> Simulated:
-    is_complete = proofs.verify(snapshot=snapshot, at=at)
+    asked = absence.question(snapshot) if proofs.verify(snapshot=snapshot) else None
+    proofs.settle(snapshot=snapshot, at=at)
+    is_complete = snapshot.state == SnapshotState.COMPLETE
+    # Nobody is asked about a missing account here: of a few nothing would follow before that, many are the brake's.
+    unasked = asked.missing if asked is not None and not asked.is_asked else 0
     compared = comparison.compare(snapshot=snapshot, at=at)
     # An incomplete reading wants nothing, which is not zero.
-    wanted = {"wanted": comparison.freeze_wanted(run=run, snapshot=snapshot, at=at)} if is_complete else {}
+    wanted = (
+        {"wanted": comparison.freeze_wanted(run=run, snapshot=snapshot, unasked=unasked, at=at)} if is_complete else {}
+    )
     # One that was opened just now; a known one is no news.
     opened = Finding.objects.filter(system=snapshot.system, kind__in=KINDS, first_seen_at=at)
     plan = Plan.objects.filter(run=run).first()

@@ -151,16 +151,25 @@ def ask_members(
 
 
 def freeze_reading(
-    *, system: System, run: Run, wanted: Sequence[Wanted], total: int, read_nothing: bool, at: datetime
+    *,
+    system: System,
+    run: Run,
+    wanted: Sequence[Wanted],
+    total: int,
+    read_nothing: bool,
+    at: datetime,
+    unasked: int = 0,
 ) -> Plan | None:
     """Freeze what a complete reading showed as reduced, and judge it. None when there is nothing to do.
 
     An earlier plan of the same system that has not begun lapses: a newer reading says it better. What one that has been
-    decided about is still to do is not wanted twice.
+    decided about is still to do is not wanted twice, and what the system is read by is never wanted. `unasked` are the missing that nobody asked for one by one.
     """
     with transaction.atomic():
         under_way = _under_way(system)
         wanted = [w for w in wanted if (str(w.act), w.account, w.group, w.member_ref) not in under_way]
+        spared = brake.spared(system=system, accounts={w.account for w in wanted if w.account})
+        wanted = [w for w in wanted if w.account not in spared]
         for older in Plan.objects.select_for_update(of=("self",)).filter(
             system=system, kind=PlanKind.READING, state__in=["cleared", *PLAN_WAITS]
         ):
@@ -172,7 +181,10 @@ def freeze_reading(
         plan = plans.freeze(
             kind=PlanKind.READING, system=system, wanted=wanted, at=at, run=run, asked_by=f"reading of {system.name}"
         )
-        plan.brake = brake.judge(system=system, wanted=wanted, total=total, read_nothing=read_nothing, at=at)
+        plan.brake = brake.judge(
+            system=system, wanted=wanted, total=total, read_nothing=read_nothing, unasked=unasked, at=at
+        )
+        plan.brake["within"] += spared.values()
         tripped = bool(plan.brake["because"])
         move(plan, PlanState.TRIPPED if tripped else PlanState.CLEARED, by=PLAN)
         plan.until = at + TRIPPED_LASTS

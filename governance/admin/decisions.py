@@ -144,6 +144,7 @@ def plan(request: PageRequest, pk: UUID) -> HttpResponse:
             "is_return": is_return,
             "back": plan_facts.of_return(found, approval) if is_return else {},
             "smell": plan_facts.smell(found),
+            "checks": plan_facts.checks(found),
             "parts": plan_facts.parts(found, chosen=(act, group)) if not is_return else [],
             "missed": plan_facts.missed(found) if not is_return else [],
             "is_filtered": bool(act or group or result),

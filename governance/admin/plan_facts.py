@@ -20,7 +20,7 @@ from governance.admin.runs import Proof, proofs_of
 from governance.models.approval import Approval
 from governance.rules import bars
 from provisioning.models.exchange import Exchange
-from provisioning.models.plan import ChangeAct, Plan, PlannedChange
+from provisioning.models.plan import ChangeAct, Plan, PlannedChange, PlanState
 from provisioning.models.run import Run, RunState
 from provisioning.models.snapshot import SnapshotProof
 
@@ -28,6 +28,7 @@ from provisioning.models.snapshot import SnapshotProof
 BEFORE = 30
 # Causes of a shrink that have a line of their own.
 PARTS = 20
+NAMED = 3  # accounts that a sentence names
 
 
 # -- may it come back?
@@ -88,7 +89,9 @@ class Part:
     is_chosen: bool
 
 
-def _part_label(act: str, group: str | None) -> str:
+def _part_label(act: str, group: str | None, *, absent: bool) -> str:
+    if absent:
+        return _("%(act)s: not there any more") % {"act": ChangeAct(act).label}
     return f"{ChangeAct(act).label}: {group}" if group else str(ChangeAct(act).label)
 
 
@@ -96,7 +99,7 @@ def parts(plan: Plan, *, chosen: tuple[str, UUID | None]) -> list[Part]:
     """Who shrank: the changes by kind and group, the most first. One query."""
     rows = (
         plan.changes.order_by()
-        .values("act", "group_id", "group__display_name")
+        .values("act", "group_id", "group__display_name", absent=Q(before__absent=True))
         .annotate(n=Count("pk"))
         .order_by("-n", "act", "group__display_name")
     )
@@ -106,7 +109,14 @@ def parts(plan: Plan, *, chosen: tuple[str, UUID | None]) -> list[Part]:
         group: UUID | None = row["group_id"]
         url = f"{page}?act={row['act']}" + (f"&group={group}" if group is not None else "")
         is_chosen = chosen == (row["act"], group)
-        found.append(Part(_part_label(row["act"], row["group__display_name"]), row["n"], url, is_chosen))
+        found.append(
+            Part(
+                _part_label(row["act"], row["group__display_name"], absent=bool(row["absent"])),
+                row["n"],
+                url,
+                is_chosen,
+            )
+        )
     return found
 
 
@@ -148,6 +158,28 @@ def _usual(system: System, run: Run) -> Proof:
     low, high = min(counts), max(counts)
     wanted = str(low) if low == high else _("%(low)d to %(high)d") % {"low": low, "high": high}
     return Proof("=", _("known"), name, _("wanted %(n)s changes each") % {"n": wanted})
+
+
+def checks(plan: Plan) -> list[str]:
+    """What somebody looks at before they let a stopped plan go: of what was left out, three by name."""
+    if plan.state != PlanState.TRIPPED:
+        return []
+    gone = plan.changes.filter(before__absent=True)
+    names = list(gone.order_by("position").values_list("label", flat=True)[:NAMED])
+    system = plan.system.name
+    here = [
+        _("Look for %(names)s at %(system)s yourself: are they gone there?") % {"names": ", ".join(names), "system": system},
+        _("Compare how many accounts %(system)s says it has with the %(n)s of the reading.")
+        % {"system": system, "n": plan.run.counts.get("users", "?") if plan.run else "?"},
+    ] if names else [
+        _("Look for one of them at %(system)s yourself: is it as the reading shows it?") % {"system": system},
+    ]  # fmt: skip
+    return [
+        *here,
+        _("Ask who administers %(system)s what was done there: a scope, a filter, a token, an import, a restore.")
+        % {"system": system},
+        _("Take a new reading: one that shows otherwise takes this plan back."),
+    ]
 
 
 # -- every change, as a file

@@ -25,6 +25,7 @@ from provisioning.snapshot import Progress, progress
 STEPS = (
     ("listing", gettext_lazy("listing")),
     ("verifying", gettext_lazy("verifying")),
+    ("confirming", gettext_lazy("asking for the missing")),
     ("comparing", gettext_lazy("comparing")),
     ("planning", gettext_lazy("planning")),
     ("closing", gettext_lazy("closing")),
@@ -35,6 +36,7 @@ PROOFS = (
     (SnapshotProof.Word.UNIQUE, gettext_lazy("no id twice")),
     (SnapshotProof.Word.CANARY, gettext_lazy("canary seen")),
     (SnapshotProof.Word.SHRINK, gettext_lazy("shrink in limit")),
+    (SnapshotProof.Word.ABSENT, gettext_lazy("absence asked about")),
 )
 # What a comparison counts, in the order of the page: the finding that it becomes, the words of `Run.counts`, and whether
 # it is concluded from absence, which a complete reading alone allows.
@@ -52,7 +54,7 @@ DIFFERENCES: tuple[tuple[FindingKind, Any, tuple[str, ...], bool], ...] = (
     (FindingKind.FIELD_DIFFERS, gettext_lazy("attribute differs"), ("field",), False),
 )
 # The steps before anything is compared, and the ends that compare nothing.
-_UNCOMPARED = frozenset({"listing", "verifying", "comparing"})
+_UNCOMPARED = frozenset({"listing", "verifying", "confirming", "comparing"})
 _UNENDED = frozenset({RunState.FAILED, RunState.STOPPED})
 
 
@@ -83,7 +85,9 @@ def proofs_of(run: Run, found: Sequence[SnapshotProof]) -> list[Proof]:
     rows = []
     for word, name in PROOFS:
         proof = known.get(word)
-        if proof is None:
+        if proof is None and word == SnapshotProof.Word.ABSENT:
+            rows += _unasked(run)
+        elif proof is None:
             rows.append(Proof("?", _("not proven"), str(name), ""))
         else:
             holds = ("=", _("holds")) if proof[0] else ("x", _("does not hold"))
@@ -92,6 +96,17 @@ def proofs_of(run: Run, found: Sequence[SnapshotProof]) -> list[Proof]:
     held_up = int(run.counts.get("busy", 0))
     detail = _("its server was busy %(n)d times") % {"n": held_up} if held_up else ""
     return [*rows, Proof("!" if errors else "=", str(errors), _("errors of ours"), detail)]
+
+
+def _unasked(run: Run) -> list[Proof]:
+    """Why nobody knows whether what a reading left out is there; nothing where it left out nobody."""
+    if many := int(run.counts.get("unasked", 0)):
+        why = _("%(n)d are missing, too many to ask for one by one: people look at them") % {"n": many}
+    elif failed := int(run.counts.get("could_not_be_asked", 0)):
+        why = _("%(n)d are missing and could not be asked for: nothing follows about them") % {"n": failed}
+    else:
+        return []
+    return [Proof("?", _("not proven"), _("absence asked about"), why)]
 
 
 def _list_of(run: Run, kind: str = "", *, what: str) -> str:

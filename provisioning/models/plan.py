@@ -173,3 +173,8 @@ class PlannedChange(TenantOwned):
 
     def __str__(self) -> str:
         return f"{self.get_act_display()}: {self.label}"
+
+    @property
+    def is_absence(self) -> bool:
+        """Whether it is concluded from what a reading left out, and not from what it showed."""
+        return bool(self.before.get("absent"))

@@ -84,6 +84,7 @@ class SnapshotProof(TenantOwned):
         UNIQUE = "unique", _("no id came twice")
         CANARY = "canary", _("the canary was seen")
         SHRINK = "shrink", _("it did not shrink past its limit")
+        ABSENT = "absent", _("what it left out is not there")
 
     snapshot = TenantForeignKey(Snapshot, related_name="proofs")
     word = models.CharField(max_length=16, choices=Word.choices)
@@ -96,7 +97,7 @@ class SnapshotProof(TenantOwned):
         ordering = ("id",)
         constraints = (
             models.CheckConstraint(
-                condition=Q(word__in=["drained", "total", "unique", "canary", "shrink"]),
+                condition=Q(word__in=["drained", "total", "unique", "canary", "shrink", "absent"]),
                 name="provisioning_proof_word_is_known",
             ),
             models.UniqueConstraint(fields=["tenant", "snapshot", "word"], name="provisioning_proof_once"),

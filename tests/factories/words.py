@@ -64,13 +64,14 @@ def step(op: Any, *values: UUID) -> MemberStep:
     return MemberStep(op=op, values=values)
 
 
-def in_the_ledger(system: System, count: int, *, at: dt.datetime, intent: str = "disable") -> None:
+def in_the_ledger(system: System, count: int, *, at: dt.datetime, intent: str = "disable", **more: Any) -> None:
     """So many reductions that the system stated, just now."""
     moment = uuid7_floor(int(at.timestamp() * 1000)).int
     Exchange.objects.bulk_create(
         Exchange(
             id=UUID(int=moment + n), tenant_id=system.tenant_id, system=system, token_id=uuid7(), cause_id=1,
             method="PATCH", path="/Users/…", intent=intent, outcome="applied", request_digest="0", status=200,
+            **more,
         )
         for n in range(1, count + 1)
     )  # fmt: skip

@@ -331,7 +331,7 @@ class World:
         of_account = {account: remote for _pk, account, remote in shadows}
         of_ref = {pk: remote for pk, _account, remote in shadows}
         return {
-            (of_account[one.account_id], "active")
+            (of_account[one.account_id], "exists" if one.is_absence else "active")
             if one.act == ChangeAct.DEPROVISION
             else (of_ref[one.member_ref], "inside"): one.attribution
             for one in changes
@@ -362,12 +362,13 @@ def test_whatever_the_channel_does_a_complete_reading_brings_it_right_or_says_wh
         assert {
             remote for remote, is_active in there.items() if not is_active and states.get(remote) == "active"
         } == set()
-        assert inside_here & there.keys() <= inside_there
+        # Who is gone there was asked for, has ended here, and is in no group any more.
+        assert {states[remote] for remote in states.keys() - there.keys()} <= {"deprovisioned"}
+        assert inside_here <= inside_there
 
         wanted = {
             "unknown_here": len(there.keys() - states.keys()),
-            # What has ended here may be gone there.
-            "missing_there": sum(states[remote] != "deprovisioned" for remote in states.keys() - there.keys()),
+            "missing_there": 0,
             # Only a word of its own gives access: a reading says that one is on there and off here.
             "still_active": sum(
                 is_active and states.get(remote) == "deprovisioned" for remote, is_active in there.items()
@@ -395,7 +396,7 @@ def test_whatever_the_channel_does_a_complete_reading_brings_it_right_or_says_wh
         came = world.books.arrived[before:]
         for (remote, aspect), word in repairs.items():
             about = [one.event for one in came if one.event.remote == remote]
-            if aspect == "active":
+            if aspect in {"active", "exists"}:
                 is_late = any(not one.value for one in about if one.aspect in {"active", "exists"})
                 late = {"late_event" if is_late else "lost_event"}
             else:

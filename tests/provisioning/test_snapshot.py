@@ -43,7 +43,8 @@ def judged(tenant, work):
     """The proofs that did not hold, and the state."""
     with scope(tenant=tenant.pk, cause=a_cause()):
         reading = Snapshot.objects.get(run=work.run)
-        proofs.verify(snapshot=reading, at=LATER)
+        proofs.verify(snapshot=reading)
+        proofs.settle(snapshot=reading, at=LATER)
         rows = SnapshotProof.objects.filter(snapshot=reading)
         assert {p.word for p in rows} == {"drained", "total", "unique", "canary", "shrink"}
         return reading.state, {p.word: p.detail for p in rows if not p.holds}

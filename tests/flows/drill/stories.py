@@ -118,7 +118,7 @@ class Story:
 
 @dataclass
 class Reading(Story):
-    """Two people were deactivated there and one left a group, of which nobody told us; one joined a group."""
+    """Two people were deactivated there, one is gone and one left a group, of which nobody told us; one joined a group."""
 
     directory: FakeDirectory
     system: System
@@ -126,17 +126,25 @@ class Reading(Story):
         "changes": [
             ("deprovision", "ada", "done", ""),
             ("deprovision", "bob", "done", ""),
+            ("deprovision", "gus", "done", ""),
             ("remove_member", "eve from Staff", "done", ""),
         ],
         "members": [("Staff", "cyd", None), ("Staff", "eve", True)],
         "findings": [
             ("membership_differs", "open", 2, "dan is not in Staff here; Okta shows it there"),
             ("membership_differs", "resolved", 2, "eve is still in Staff here; Okta no longer shows it"),
+            ("missing_there", "resolved", 2, "account gus is no longer at Okta"),
             ("status_differs", "resolved", 3, "ada: inactive at Okta, active here"),
             ("status_differs", "resolved", 3, "bob: inactive at Okta, active here"),
         ],
-        "plans": [("reading", "done", 0, "3 done, 0 not done")],
-        "read back": [("ada", "inactive", "active is false"), ("bob", "inactive", "active is false")],
+        "plans": [("reading", "done", 0, "4 done, 0 not done")],
+        "read back": [
+            ("ada", "inactive", "active is false"),
+            ("bob", "inactive", "active is false"),
+            # Asked for before it was believed, and read back after it was done.
+            ("gus", "absent", "neither its id nor its name is there"),
+            ("gus", "absent", "neither its id nor its name is there"),
+        ],
         "staged": 0,
     }
 
@@ -153,6 +161,7 @@ class Reading(Story):
                 staff = directory.group("Staff", remote["cyd"], remote["dan"])
                 system = directories.a_system(tenant, at=at, directory=directory)
                 here = {name: directories.known(system, name, at=at, remote_id=remote[name]) for name in names}
+                directories.known(system, "gus", at=at, remote_id="gone")
                 members = [here[name] for name in ("cyd", "eve")]
                 directories.known_group(system, "Staff", *members, at=at, remote_id=staff)
             yield cls(tenant, directory, system)
