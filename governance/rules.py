@@ -15,7 +15,7 @@ from accounts.rules import ROLES, Ruling, Word, may
 from governance.models.approval import Answer, Approval, ApprovalKind, ApprovalState
 from governance.models.campaign import CampaignState, Review, ReviewState
 from provisioning import systems
-from provisioning.models.plan import Plan
+from provisioning.models.plan import Plan, PlanState
 
 WORDS: dict[ApprovalKind, Word] = {
     ApprovalKind.REACTIVATION: Word.REACTIVATION_APPROVE,
@@ -50,7 +50,24 @@ def _bars_of_plan(approval: Approval, plan_id: UUID, *, at: datetime) -> dict[UU
     found = dict.fromkeys(plan.requesters, asked)
     if approval.kind == ApprovalKind.REACTIVATION and plan.exchange_id is not None:
         found |= _bars_of_system(plan.system, at=at)
+    if plan.state == PlanState.TRIPPED:
+        found |= _bars_of_stopped(plan, at=at)
     return found
+
+
+def _bars_of_stopped(plan: Plan, *, at: datetime) -> dict[UUID, str]:
+    """Who changed what the brake judged by, or who may answer, so lately that it may have been for this."""
+    lately = Role.objects.filter(Q(tenant=plan.tenant_id) | Q(tenant__isnull=True), since__gt=at - systems.COUNTS_FOR)
+    by = {
+        *lately.filter(asked_by__isnull=False).values_list("asked_by", flat=True),
+        *lately.filter(granted_by__isnull=False).values_list("granted_by", flat=True),
+    }
+    gave = _("you asked for or granted a role in the last 30 days; of a stopped plan, somebody who did not decides")
+    changed = _(
+        "you changed how %(system)s is read, its token, policy or rules in the last 30 days; somebody who did not"
+        " decides"
+    ) % {"system": plan.system.name}
+    return dict.fromkeys(by, gave) | dict.fromkeys(systems.changed_lately(system=plan.system, at=at), changed)
 
 
 def _bars_of_system(system: System, *, at: datetime) -> dict[UUID, str]:

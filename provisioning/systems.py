@@ -184,6 +184,13 @@ def requesters(*, system: System, at: datetime) -> set[UUID]:
     return set(rows.values_list("identity", flat=True))
 
 
+def changed_lately(*, system: System, at: datetime) -> set[UUID]:
+    """The identities that changed how a system is read or what its word is worth, in the last 30 days."""
+    since = at - COUNTS_FOR
+    lately = Q(until__gt=since) | Q(until__isnull=True, since__gt=since)
+    return set(SystemAdministrator.objects.filter(lately, system=system).values_list("identity", flat=True))
+
+
 def _locked(system: System) -> System:
     return System.objects.select_for_update().get(pk=system.pk)
 

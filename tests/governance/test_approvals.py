@@ -237,6 +237,69 @@ def test_a_stopped_plan_is_let_go_by_two_people_and_carried_out_by_the_clock(
     assert set(Account.objects.filter(pk__in=[a.pk for a in gone]).values_list("state", flat=True)) == {"deprovisioned"}
 
 
+@dataclass
+class Stopped:
+    """A plan that the brake stopped, with two security people who may let it go."""
+
+    system: System
+    chen: User
+    ito: User
+    question: Approval
+
+    def yes(self, user: User, at: dt.datetime) -> Approval:
+        return approvals.answer(approval=self.question, user=user, is_yes=True, reason="checked", at=at)
+
+
+@pytest.fixture
+def stopped(tenant: Tenant, because: Cause, at: dt.datetime) -> Stopped:
+    system = a_system(tenant, "GitHub", at=at)
+    chen, ito = (staff(tenant, name, SECURITY, at=at) for name in ("l.chen", "m.ito"))
+    tripped(system, [a_person(tenant, "p1", at=at)], at=at)
+    approvals.open_for_plans(at=at)
+    return Stopped(system, chen, ito, Approval.objects.get())
+
+
+@pytest.mark.parametrize("because_of", ["administers", "made_token", "changed_policy"])
+def test_whoever_changed_the_configuration_within_30_days_does_not_let_a_stopped_plan_go(
+    stopped: Stopped, at: dt.datetime, because_of: str
+) -> None:
+    for user, days in ((stopped.chen, 29), (stopped.ito, 31)):
+        SystemAdministrator.objects.create(
+            tenant_id=stopped.system.tenant_id, system=stopped.system, identity_id=user.identity_id,
+            because=because_of, since=at - dt.timedelta(days=days), until=at - dt.timedelta(days=days),
+        )  # fmt: skip
+    with pytest.raises(Refused, match="you changed how GitHub is read, its token, policy or rules in the last 30 days"):
+        stopped.yes(stopped.chen, at)
+    assert refused_in_sql(stopped.question, stopped.chen, at) == "governance_answer_not_by_who_is_barred"
+    assert stopped.yes(stopped.ito, at).answers.count() == 1
+
+
+def test_whoever_administers_a_system_and_changed_nothing_may_let_its_stopped_plan_go(
+    stopped: Stopped, at: dt.datetime
+) -> None:
+    SystemAdministrator.objects.create(
+        tenant_id=stopped.system.tenant_id, system=stopped.system, identity_id=stopped.chen.identity_id,
+        because="administers", since=at - dt.timedelta(days=31),
+    )  # fmt: skip
+    assert stopped.yes(stopped.chen, at).answers.count() == 1
+
+
+def test_whoever_gave_somebody_a_role_within_30_days_does_not_let_a_stopped_plan_go(
+    stopped: Stopped, tenant: Tenant, at: dt.datetime
+) -> None:
+    new = staff(tenant, "k.osei", at=at)
+    people.grant_role(
+        user=new, name=SECURITY, tenant=tenant, asked_by=stopped.chen.identity_id, granted_by=stopped.ito.identity_id,
+        at=at,
+    )  # fmt: skip
+    for user in (stopped.chen, stopped.ito):
+        with pytest.raises(Refused, match="you asked for or granted a role in the last 30 days"):
+            stopped.yes(user, at)
+        assert refused_in_sql(stopped.question, user, at) == "governance_answer_not_by_who_is_barred"
+    with pytest.raises(Refused, match="younger than the question"):
+        stopped.yes(new, at)
+
+
 # -- who may not
 
 

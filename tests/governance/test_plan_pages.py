@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.face, pytest.mark.django_db]
 
 DAY = dt.timedelta(days=1)
-STOPPED_QUERIES = 23
+STOPPED_QUERIES = 26
 
 
 @dataclass
