@@ -33,8 +33,8 @@ log = structlog.get_logger("rollcall.web")
 Answerer = Callable[[HttpRequest], HttpResponse]
 
 SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
-# They answer by themselves: probes must work without a database, and the receiver opens its own scope for each token.
-UNTOUCHED = ("/healthz", "/readyz", "/metrics", "/scim/", "/static/")
+# They answer by themselves: probes must work without a database, and the receivers open their own scopes.
+UNTOUCHED = ("/healthz", "/readyz", "/metrics", "/scim/", "/files/", "/static/")
 # Where people get in, and out: last sign-in, links and sessions are written, whatever the method.
 SIGN_IN = ("/login/", "/logout/", "/password/", "/welcome/")
 # What exists inside a tenant alone.

@@ -222,6 +222,8 @@ CELERY_ACCEPT_CONTENT = ["json"]
 # Minute ticks: each task looks for due rows, so a tick that is lost costs a minute and nothing else.
 # Requests a second that one connection may make on average over ten seconds; more are answered 429.
 ROLLCALL_SCIM_PACE = environment.number("ROLLCALL_SCIM_PACE", default=100, least=1, most=100_000)
+# How large one file of a system may be, in bytes; it passes through a temporary file.
+ROLLCALL_FILE_MAX_BYTES = environment.number("ROLLCALL_FILE_MAX_BYTES", default=1024**3, least=1024, most=64 * 1024**3)
 _SWEEP = float(environment.number("ROLLCALL_SWEEP_SECONDS", default=15, least=1, most=3600))
 # In memory: rows are the queue, so a clock that forgets its last ticks loses nothing, and leaves no file whose
 # format and names depend on the machine's dbm.

@@ -3,7 +3,7 @@
 from django.contrib import admin
 from django.urls import include, path, re_path
 
-from governance.api import health, metrics
+from governance.api import files, health, metrics
 from governance.portal import sign_in
 from provisioning.scim.views import NowhereView
 
@@ -16,6 +16,8 @@ urlpatterns = [
     # SCIM: its token says which tenant. Whatever lies beside it is answered in SCIM too, never in HTML.
     path("scim/v2/", include("provisioning.scim.urls")),
     re_path(r"^scim(?:/|$)", NowhereView.as_view()),
+    # Files of systems: their signature says who sends them.
+    path("files/v1/<slug:slug>/<uuid:system>", files.upload, name="upload"),
     # Getting in and out: no tenant.
     path("", sign_in.chooser, name="chooser"),
     path("login/", sign_in.SignIn.as_view(), name="login"),

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from accounts.models.system import System, SystemAdministrator
 from provisioning import systems, vault
 from provisioning.connectors.egress import Client, EgressError, Origin, Policy
+from provisioning.connectors.files import LEAST_SECRET
 from provisioning.models.connection import Connection, Connector
 from provisioning.states import Event
 from provisioning.systems import BadSystem
@@ -21,7 +22,7 @@ from provisioning.systems import BadSystem
 Because = SystemAdministrator.Because
 
 _CHANGEABLE = frozenset({
-    "base_url", "secret", "canary_user_name", "cadence_minutes", "freshness_minutes", "shrink_percent", "page_size",
+    "connector", "base_url", "secret", "canary_user_name", "cadence_minutes", "freshness_minutes", "shrink_percent", "page_size",
 })  # fmt: skip
 
 
@@ -38,7 +39,10 @@ def egress_policy() -> Policy:
 
 
 def secret_of(connection: Connection) -> str:
-    """The bearer token towards the system, in clear; empty where there is none. Raises `SecretUnreadable`."""
+    """The bearer token towards the system, or what its files are signed with, in clear; empty where there is none.
+
+    Raises `SecretUnreadable`.
+    """
     try:
         return vault.opened(connection.secret)
     except vault.KeyGone:
@@ -57,46 +61,50 @@ def reader(connection: Connection) -> Client:
 def connect(
     *,
     system: System,
-    base_url: str,
     secret: str,
     canary_user_name: str,
     at: datetime,
+    connector: Connector = Connector.SCIM,
+    base_url: str = "",
     cadence_minutes: int = 15,
     freshness_minutes: int = 60,
     page_size: int = 100,
     shrink_percent: int = 10,
 ) -> Connection:
-    """Read a system over SCIM from now on. Raises `BadSystem` with what to write instead."""
+    """Read a system from now on: over SCIM at its base URL, or from files signed with the secret.
+
+    Raises `BadSystem` with what to write instead.
+    """
     values = _checked({
-        "base_url": base_url, "secret": secret, "canary_user_name": canary_user_name, "page_size": page_size,
+        "connector": connector, "base_url": base_url, "secret": secret, "canary_user_name": canary_user_name, "page_size": page_size,
         "cadence_minutes": cadence_minutes, "freshness_minutes": freshness_minutes, "shrink_percent": shrink_percent,
-    })  # fmt: skip
+    }, connector=connector)  # fmt: skip
     with transaction.atomic():
         found = systems.living(system)
         if Connection.objects.filter(system=found).exists():
             raise BadSystem(_("%(system)s is connected already: change that connection.") % {"system": found.name})
-        made: Connection = Connection.objects.create(
-            tenant_id=found.tenant_id, system=found, connector=Connector.SCIM, due_at=at, **values
-        )
+        made: Connection = Connection.objects.create(tenant_id=found.tenant_id, system=found, due_at=at, **values)
         systems.administered(found, because=Because.ADMINISTERS, who=None, at=at, until=at)
-        systems.note(
-            found, event=Event.CONNECTED, sentence=f"is read at {made.base_url} every {cadence_minutes} minutes"
-        )
+        where = f"at {made.base_url}" if made.base_url else "from files that it sends,"
+        systems.note(found, event=Event.CONNECTED, sentence=f"is read {where} every {cadence_minutes} minutes")
     return made
 
 
 def change_connection(*, connection: Connection, at: datetime, **changes: Any) -> Connection:
     """Change how a system is read: any of the arguments of `connect`. What is already so writes nothing.
 
-    A secret that is given is stored anew, unseen: the old one may be under a key that is lost. Raises `BadSystem`, also
-    for a system that has ended.
+    A secret that is given is stored anew, unseen: the old one may be under a key that is lost. Another connector needs
+    one of its own, and is given where it reads. Raises `BadSystem`, also for a system that has ended.
     """
     if unknown := changes.keys() - _CHANGEABLE:
         raise BadSystem(_("A connection has no %(names)s.") % {"names": ", ".join(sorted(unknown))})
-    values = _checked(changes)
+    connector = Connector(changes.get("connector", connection.connector))
+    values = _checked(changes, connector=connector)
     with transaction.atomic():
         systems.living(connection.system)
         found = _locked(connection)
+        if found.connector != connector and not {"connector", "base_url", "secret"} <= values.keys():
+            raise BadSystem(_("Another way of reading needs its own address and secret."))
         differing = sorted(name for name, value in values.items() if getattr(found, name) != value)
         if not differing:
             return found
@@ -172,7 +180,7 @@ _BOUNDS: Final = {
 }
 
 
-def _checked(values: dict[str, Any]) -> dict[str, Any]:
+def _checked(values: dict[str, Any], *, connector: Connector) -> dict[str, Any]:
     """The columns of these arguments. Raises `BadSystem`; nothing is resolved and nothing is sent."""
     columns = dict(values)
     for name, (least, most) in _BOUNDS.items():
@@ -181,14 +189,25 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
                 _("%(name)s must be from %(least)s to %(most)s.") % {"name": name, "least": least, "most": most}
             )
     if "base_url" in columns:
-        try:
-            columns["base_url"] = Origin.parse(columns["base_url"].strip(), policy=egress_policy()).url
-        except EgressError as error:
-            raise BadSystem(error.reason) from error
+        columns["base_url"] = _address(columns["base_url"].strip(), connector=connector)
     if "canary_user_name" in columns:
         columns["canary_user_name"] = columns["canary_user_name"].strip()
         if not columns["canary_user_name"]:
             raise BadSystem(_("Name an account that every reading must show, as proof that it is whole."))
     if "secret" in columns:
+        if connector == Connector.FILE and len(columns["secret"]) < LEAST_SECRET:
+            raise BadSystem(_("The secret that signs files has at least %(n)d characters.") % {"n": LEAST_SECRET})
         columns["secret"] = vault.shut(columns["secret"])
     return columns
+
+
+def _address(typed: str, *, connector: Connector) -> str:
+    """Where the system is read; nowhere, where it sends files."""
+    if connector == Connector.FILE:
+        if typed:
+            raise BadSystem(_("A system that sends files is read at no address."))
+        return ""
+    try:
+        return Origin.parse(typed, policy=egress_policy()).url
+    except EgressError as error:
+        raise BadSystem(error.reason) from error

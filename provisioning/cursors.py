@@ -85,6 +85,8 @@ def in_the_way(system: System, connection: Connection | None) -> str:
         return _("%(system)s has ended.") % {"system": system.name}
     if connection is None or connection.connector == Connector.NONE:
         return _("%(system)s is not connected: say where it is read first.") % {"system": system.name}
+    if connection.connector != Connector.SCIM:
+        return _("%(system)s is not read over SCIM: it has no stream to listen to.") % {"system": system.name}
     return ""
 
 

@@ -2,7 +2,8 @@
 
 Off (absent or inactive) settles it. Still active is a finding, read again and again until it is off; not read is one as
 well. A system without a connector can't be read back: nothing is recorded of it here, since it is shown as not measured
-as a whole (`freshness.watch_freshness`).
+as a whole (`freshness.watch_freshness`). Nor can one that sends files: the next file shows it, and its complete reading
+opens the finding, or its age does.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -25,7 +26,7 @@ from provisioning.connectors.contract import Absent, Reader, Unknown
 from provisioning.connectors.egress import EgressError
 from provisioning.connectors.readings import BadAnswer, Reading
 from provisioning.models.authority import FieldAuthority
-from provisioning.models.connection import Connection, Connector
+from provisioning.models.connection import Connection
 from provisioning.models.readback import Readback, ReadResult
 from provisioning.models.shadow import Shadow
 from provisioning.systems import still_active_key
@@ -115,9 +116,9 @@ def _targets(accounts: Iterable[Account]) -> list[_Target]:
     off = {a.pk: a for a in accounts if a.state in {AccountState.SUSPENDED, AccountState.DEPROVISIONED}}
     readable = {
         c.system_id: c
-        for c in Connection.objects.select_related("system")
-        .filter(system__ended_at__isnull=True)
-        .exclude(connector=Connector.NONE)
+        for c in Connection.objects.select_related("system").filter(
+            system__ended_at__isnull=True, connector__in=readers.ASKABLE
+        )
     }
     shadows = Shadow.objects.filter(account__in=off, system__in=readable, resource_type="User")
     latest: dict[tuple[UUID, UUID], Shadow] = {}

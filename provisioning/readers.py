@@ -3,11 +3,15 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from provisioning import connections
+from provisioning import connections, shelves
 from provisioning.connectors.contract import Reader
+from provisioning.connectors.files import FileReader
 from provisioning.connectors.scim import Directory
 from provisioning.connectors.scim_reader import ScimReader
 from provisioning.models.connection import Connection, Connector
+
+# Those that answer for one resource as it is now; a file can't be asked about what came after it.
+ASKABLE = (Connector.SCIM,)
 
 
 class NotReadable(LookupError):
@@ -25,5 +29,7 @@ def opened(connection: Connection, *, max_wait_seconds: float) -> Iterator[Reade
         case Connector.SCIM:
             with connections.reader(connection) as client:
                 yield ScimReader(Directory(client, max_wait_seconds=max_wait_seconds))
+        case Connector.FILE:
+            yield FileReader(shelves.Shelf(connection))
         case Connector.NONE:
             raise NotReadable(f"{connection.system_id} is not connected")

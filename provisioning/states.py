@@ -101,6 +101,8 @@ class Event(StrEnum):
     CONNECTION_CHANGED = "connection.changed"
     CONNECTION_PAUSED = "connection.paused"
     CONNECTION_RESUMED = "connection.resumed"
+    FILE_TAKEN = "file.taken"
+    FILE_REFUSED = "file.refused"
     TOKEN_MADE = "token.made"  # noqa: S105  a word of the journal
     TOKEN_ENDED = "token.ended"  # noqa: S105  a word of the journal
     ENTRY_MADE = "catalogue.entry_made"

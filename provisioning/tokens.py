@@ -55,6 +55,7 @@ class Refusal(StrEnum):
     WRONG = "wrong secret"
     ENDED = "ended"
     EXPIRED = "past its end"
+    UNSIGNED = "a file that is not signed"
 
 
 @dataclass(frozen=True)

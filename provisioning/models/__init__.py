@@ -13,6 +13,7 @@ from provisioning.models.replay import Replay
 from provisioning.models.run import Run
 from provisioning.models.shadow import Shadow, ShadowCount
 from provisioning.models.snapshot import Snapshot, SnapshotProof, StagedMember, StagedResource
+from provisioning.models.upload import Upload, UploadPiece
 
 __all__ = [
     "Archive",
@@ -43,4 +44,6 @@ __all__ = [
     "StagedMember",
     "StagedResource",
     "SystemToken",
+    "Upload",
+    "UploadPiece",
 ]

@@ -21,12 +21,13 @@ class Connector(models.TextChoices):
 
     NONE = "none", _("not read")
     SCIM = "scim", _("SCIM 2.0")
+    FILE = "file", _("files that it sends")
 
 
 class Connection(TenantOwned):
     """How one system is read: where, how often, and what proves that a reading is whole.
 
-    `secret` is the bearer token towards it, encrypted (`provisioning.systems`). `cadence_minutes` is how often it is
+    `secret` is the bearer token towards it, or what its files are signed with, encrypted (`provisioning.connections`). `cadence_minutes` is how often it is
     read, `freshness_minutes` how old a complete reading may be before the system counts as not measured. The canary is
     an account that every reading must show. `shrink_percent` is how much smaller than the last a reading may be.
     """
@@ -56,7 +57,11 @@ class Connection(TenantOwned):
                 condition=Q(connector__in=Connector.values), name="provisioning_connection_connector_is_known"
             ),
             models.CheckConstraint(
-                condition=Q(connector="none") | ~Q(base_url=""), name="provisioning_connection_read_has_url"
+                condition=Q(connector__in=["none", "file"]) | ~Q(base_url=""),
+                name="provisioning_connection_read_has_url",
+            ),
+            models.CheckConstraint(
+                condition=~Q(connector="file") | ~Q(secret=""), name="provisioning_connection_files_are_signed"
             ),
             models.CheckConstraint(
                 condition=Q(connector="none") | ~Q(canary_user_name=""), name="provisioning_connection_read_has_canary"

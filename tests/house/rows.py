@@ -57,6 +57,8 @@ from provisioning.models import (
     Snapshot,
     SnapshotProof,
     SystemToken,
+    Upload,
+    UploadPiece,
 )
 from tests.conftest import as_setup
 
@@ -334,6 +336,19 @@ def proof(**values: Any) -> SnapshotProof:
     return SnapshotProof.objects.create(**_own(given | values))
 
 
+def upload(**values: Any) -> Upload:
+    given = {"form": "csv", "made_at": NOW, "received_at": NOW, "rows": 2, "users": 2, "groups": 0}
+    given |= {"user_pieces": 1, "group_pieces": 0, "size": 40, "digest": "d"}
+    return Upload.objects.create(**_of_system(given, values))
+
+
+def upload_piece(**values: Any) -> UploadPiece:
+    given: dict[str, Any] = {"kind": "User", "number": 0, "ids": ["1", "2"], "body": "b"}
+    if "upload" not in values:
+        given["upload"] = upload()
+    return UploadPiece.objects.create(**_own(given | values))
+
+
 def plan(**values: Any) -> Plan:
     given: dict[str, Any] = {"kind": "reactivation", "asked_by": "a test", "asked_at": NOW, "epoch": 1}
     if "account" not in values:
@@ -431,6 +446,7 @@ MAKERS: dict[str, Callable[..., Any]] = {
     "FieldAuthority": authority, "Connection": connection_of, "SystemToken": token, "Exchange": exchange,
     "ExchangeKey": exchange_key, "BodyKey": body_key, "Erasure": erasure, "Archive": archive, "Cursor": cursor, "Listening": listening, "FeedEvent": feed_event,
      "Shadow": shadow, "Run": run, "Snapshot": snapshot, "SnapshotProof": proof,
+    "Upload": upload, "UploadPiece": upload_piece,
     "Plan": plan, "PlannedChange": change, "Readback": readback, "Received": received, "Replay": replay, "Rebuild": rebuild, "Sweep": sweep,
     "Rebuilt": rebuilt, "RebuiltMember": rebuilt_member, "Approval": approval, "Answer": answer,
     "Campaign": campaign, "Review": review, "ReviewDecision": decision, "Notice": notice,

@@ -61,6 +61,7 @@ MAY_DELETE = {
     "provisioning_refusedtoken",
     "provisioning_stagedmember",
     "provisioning_stagedresource",
+    "provisioning_uploadpiece",
 }
 
 

@@ -50,6 +50,11 @@ BREAKS: dict[str, tuple[Callable[[], Any], ...]] = {
     "provisioning_connection_one_per_system": (lambda: twice(rows.connection_of, system=rows.system()),),
     "provisioning_connection_connector_is_known": (lambda: rows.connection_of(connector="carrier pigeon"),),
     "provisioning_connection_read_has_url": (lambda: rows.connection_of(base_url=""),),
+    "provisioning_connection_files_are_signed": (lambda: rows.connection_of(connector="file", base_url=""),),
+    "provisioning_upload_form_is_known": (lambda: rows.upload(form="xls"),),
+    "provisioning_upload_has_the_rows_that_were_signed": (lambda: rows.upload(rows=3), lambda: rows.upload(groups=1)),
+    "provisioning_upload_one_per_instant": (lambda: twice(rows.upload, system=rows.system()),),
+    "provisioning_piece_once": (lambda: twice(rows.upload_piece, upload=rows.upload()),),
     "provisioning_connection_read_has_canary": (lambda: rows.connection_of(canary_user_name=""),),
     "provisioning_connection_numbers_are_sensible": (
         lambda: rows.connection_of(cadence_minutes=0),
