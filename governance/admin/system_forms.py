@@ -18,7 +18,8 @@ from governance.pages import ReasonForm, end_of_day, plain
 from provisioning import connections
 from provisioning.authority import NOT_BY_VALUE, RuleKind
 from provisioning.connectors.egress import EgressError, Origin
-from provisioning.models.connection import Connection
+from provisioning.connectors.files import LEAST_SECRET
+from provisioning.models.connection import Connection, Connector
 from provisioning.scim.metadata.catalogue import ENTERPRISE_SCHEMA, ENTERPRISE_URN, USER
 from provisioning.systems import MOST_GRACE
 from provisioning.tokens import TokenMay
@@ -209,22 +210,9 @@ class RotateForm(UntilForm):
     field_order = ("overlap", "until", "reason")
 
 
-class ConnectionForm(ReasonForm):
-    """How a system is read. A stored token is never shown, and goes to its own origin alone."""
+class ReadingForm(ReasonForm):
+    """How a system is read, whatever it speaks. A stored secret is never shown."""
 
-    base_url = forms.CharField(
-        label=gettext_lazy("SCIM base URL of the system"),
-        help_text=gettext_lazy("Where its Users and Groups are read: https://directory.example/scim/v2"),
-        max_length=500,
-        widget=forms.URLInput(attrs={"autocomplete": "off"}),
-    )
-    secret = forms.CharField(
-        label=gettext_lazy("Bearer token towards the system"),
-        required=False,
-        max_length=4_000,
-        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
-    )
-    forget = forms.BooleanField(label=gettext_lazy("Forget the stored token: it is read without one"), required=False)
     canary_user_name = forms.CharField(
         label=gettext_lazy("Canary"),
         help_text=gettext_lazy("The user name of an account that every reading must show, as proof that it is whole."),
@@ -249,10 +237,6 @@ class ConnectionForm(ReasonForm):
         initial=10,
     )
     page_size = forms.IntegerField(label=gettext_lazy("Accounts per page"), min_value=1, max_value=1_000, initial=100)
-    field_order = (
-        "base_url", "secret", "forget", "canary_user_name", "cadence_minutes", "freshness_minutes", "shrink_percent",
-        "page_size", "reason",
-    )  # fmt: skip
 
     def __init__(self, *args: Any, existing: Connection | None, **kwargs: Any) -> None:
         self.existing = existing
@@ -260,10 +244,6 @@ class ConnectionForm(ReasonForm):
             names = [n for n in self.base_fields if n not in {"secret", "forget", "reason"}]
             kwargs["initial"] = {name: getattr(existing, name) for name in names}
         super().__init__(*args, **kwargs)
-        if existing is None or not existing.secret:
-            del self.fields["forget"]
-        else:
-            self.fields["secret"].help_text = _("One is stored. Leave this empty to keep it.")
 
     def clean_secret(self) -> str:
         """What was typed. Refuses what no header can carry."""
@@ -271,6 +251,65 @@ class ConnectionForm(ReasonForm):
         if not _VISIBLE.fullmatch(typed):
             raise ValidationError(_("Copy the token again: it has characters other than visible ASCII."))
         return typed
+
+
+class FilesForm(ReadingForm):
+    """A system that sends files, and what they are signed with."""
+
+    secret = forms.CharField(
+        label=gettext_lazy("Secret that signs its files"),
+        help_text=gettext_lazy("At least 32 characters by chance, such as “openssl rand -hex 32” makes them."),
+        required=False,
+        max_length=4_000,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+    field_order = (
+        "secret", "canary_user_name", "cadence_minutes", "freshness_minutes", "shrink_percent", "page_size", "reason",
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, existing: Connection | None, **kwargs: Any) -> None:
+        super().__init__(*args, existing=existing, **kwargs)
+        self.is_stored = existing is not None and existing.connector == Connector.FILE
+        if self.is_stored:
+            self.fields["secret"].help_text = _("One is stored. Leave this empty to keep it.")
+
+    def clean_secret(self) -> str:
+        """What was typed: long enough, or nothing where one is stored."""
+        typed = super().clean_secret()
+        if not typed and self.is_stored:
+            return typed
+        if len(typed) < LEAST_SECRET:
+            raise ValidationError(_("Take at least %(n)d characters, by chance.") % {"n": LEAST_SECRET})
+        return typed
+
+
+class ConnectionForm(ReadingForm):
+    """A SCIM server that is read. A stored token goes to its own origin alone."""
+
+    base_url = forms.CharField(
+        label=gettext_lazy("SCIM base URL of the system"),
+        help_text=gettext_lazy("Where its Users and Groups are read: https://directory.example/scim/v2"),
+        max_length=500,
+        widget=forms.URLInput(attrs={"autocomplete": "off"}),
+    )
+    secret = forms.CharField(
+        label=gettext_lazy("Bearer token towards the system"),
+        required=False,
+        max_length=4_000,
+        widget=forms.PasswordInput(attrs={"autocomplete": "new-password"}),
+    )
+    forget = forms.BooleanField(label=gettext_lazy("Forget the stored token: it is read without one"), required=False)
+    field_order = (
+        "base_url", "secret", "forget", "canary_user_name", "cadence_minutes", "freshness_minutes", "shrink_percent",
+        "page_size", "reason",
+    )  # fmt: skip
+
+    def __init__(self, *args: Any, existing: Connection | None, **kwargs: Any) -> None:
+        super().__init__(*args, existing=existing, **kwargs)
+        if existing is None or not existing.secret:
+            del self.fields["forget"]
+        elif existing.connector == Connector.SCIM:
+            self.fields["secret"].help_text = _("One is stored. Leave this empty to keep it.")
 
     def clean(self) -> dict[str, Any]:
         """Refuse a new origin for the stored token: a token is sent to the origin it was entered for alone."""
@@ -295,9 +334,9 @@ class ConnectionForm(ReasonForm):
         return new.root != f"{stored.scheme}://{stored.netloc}"
 
 
-def changes_of(cleaned: dict[str, Any]) -> dict[str, Any]:
-    """The arguments of `connections.change_connection` from a cleaned `ConnectionForm`, without a secret that stays."""
+def changes_of(cleaned: dict[str, Any], *, connector: Connector) -> dict[str, Any]:
+    """The arguments of `connections.change_connection` from a cleaned form, without a secret that stays."""
     values = {k: v for k, v in cleaned.items() if k not in {"reason", "forget", "secret"}}
     if cleaned["secret"] or cleaned.get("forget"):
         values["secret"] = cleaned["secret"]
-    return values
+    return {"connector": connector, "base_url": ""} | values

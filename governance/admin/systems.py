@@ -18,11 +18,19 @@ from accounts.models.exception import ExceptionKind
 from accounts.models.system import ReactivationPolicy, System, SystemKind
 from accounts.rules import Word
 from governance import dimensions, freshness
-from governance.admin import system_exceptions, system_feeds, system_people, system_rules, system_strict, tokens
+from governance.admin import (
+    system_exceptions,
+    system_feeds,
+    system_people,
+    system_reading,
+    system_rules,
+    system_strict,
+    tokens,
+)
 from governance.admin.coercions import rules_seen
 from governance.admin.guide_texts import GUIDES
 from governance.admin.once import answer, once
-from governance.admin.system_forms import ConnectionForm, PolicyForm, SystemForm, changes_of
+from governance.admin.system_forms import PolicyForm, SystemForm
 from governance.admin.system_lines import LABELS, lines, shown
 from governance.admin.system_seen import reads
 from governance.admin.system_seen import shown as has_shown
@@ -39,7 +47,8 @@ from provisioning.models.shadow import Shadow
 _WORST_FIRST = (freshness.Word.NOT_MEASURED, freshness.Word.DIFFERS, freshness.Word.EQUAL)
 _RUNS = 5
 
-# The views of tokens, rules, exceptions, administrators and strictness are views of a system's page, and are addressed as such.
+# The views of readings, tokens, rules, exceptions, administrators and strictness are views of a system's page, and are addressed as such.
+connection, files = system_reading.over_scim, system_reading.from_files
 token, token_rotate, token_end = tokens.token, tokens.token_rotate, tokens.token_end
 rule_new, rule_end = system_rules.new, system_rules.end
 exception_new, exception_end = system_exceptions.new, system_exceptions.end
@@ -94,6 +103,7 @@ def system(request: PageRequest, pk: UUID) -> HttpResponse:
         {
             "system": found,
             "connection": connection,
+            "files": system_reading.files_of(found, connection),
             "measured": freshness.of(found, at=request.at) if found.ended_at is None else None,
             "base_url": f"{settings.ROLLCALL_PUBLIC_URL}/scim/v2",
             "tokens": its_tokens,
@@ -153,38 +163,6 @@ def new(request: PageRequest) -> HttpResponse:
         ],
     )
     return answer(request, asked, do=do, form_class=SystemForm, refusals=tokens.REFUSALS)
-
-
-@page(Word.SYSTEM_MANAGE)
-def connection(request: PageRequest, pk: UUID) -> HttpResponse:
-    """Say how a system is read, or change it."""
-    found = tokens.living(pk)
-    existing = Connection.objects.filter(system=found).first()
-
-    def do(cleaned: dict[str, Any]) -> str:
-        values = changes_of(cleaned)
-        if existing is None:
-            connection_door.connect(system=found, at=request.at, **({"secret": ""} | values))
-        else:
-            connection_door.change_connection(connection=existing, at=request.at, **values)
-        return _("%(system)s is read every %(n)d minutes. A first reading is due now.") % {
-            "system": found.name, "n": cleaned["cadence_minutes"],
-        }  # fmt: skip
-
-    asked = Ask(
-        title=(_("Read %(system)s?") if existing is None else _("Change how %(system)s is read?"))
-        % {"system": found.name},
-        button=_("Read 1 system") if existing is None else _("Change 1 connection"),
-        keep=reverse("system", args=[pk]),
-        consequences=[
-            _("We send it GET requests with this token, and follow no redirect and no link to another place."),
-            _(
-                "What a complete reading shows as gone or less here becomes a finding or a plan; nothing is written there."
-            ),
-            _("You count as asking for what it asks for, for 30 days: you can't approve that."),
-        ],
-    )
-    return ask(request, asked, do=do, form_class=ConnectionForm, refusals=tokens.REFUSALS, existing=existing)
 
 
 @page(Word.SYSTEM_MANAGE)

@@ -80,6 +80,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("systems/new/", systems.new, name="system-new"),
     path("systems/<uuid:pk>/", systems.system, name="system"),
     path("systems/<uuid:pk>/connection/", systems.connection, name="system-connection"),
+    path("systems/<uuid:pk>/files/", systems.files, name="system-files"),
     path("systems/<uuid:pk>/policy/", systems.policy, name="system-policy"),
     path("systems/<uuid:pk>/strictness/", systems.strictness, name="system-strictness"),
     path("systems/<uuid:pk>/read/", systems.read, name="system-read"),

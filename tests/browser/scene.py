@@ -232,6 +232,7 @@ def _deploy_comes_back(made: _Identities, scene: Scene) -> None:
         "system": f"/admin/systems/{idp.system.pk}/",
         "system-token": f"/admin/systems/{idp.system.pk}/token/",
         "system-connection": f"/admin/systems/{idp.system.pk}/connection/",
+        "system-files": f"/admin/systems/{idp.system.pk}/files/",
         "system-rule": f"/admin/systems/{idp.system.pk}/rules/",
         "system-policy": f"/admin/systems/{idp.system.pk}/policy/",
         "system-exception": f"/admin/systems/{idp.system.pk}/exception/",

@@ -67,6 +67,7 @@ INSIDE = [
     (AUDITOR, "/admin/league/"),
     (AUDITOR, "/admin/certificates/"),
     (ADMINISTRATOR, "/admin/authority/rules/"),
+    (ADMINISTRATOR, "system-files"),
     (ADMINISTRATOR, "system-policy"),
     (ADMINISTRATOR, "system-exception"),
     (ADMINISTRATOR, "system-administrator"),

@@ -45,7 +45,7 @@ pytestmark = [pytest.mark.face, pytest.mark.django_db]
 TOKEN = re.compile(r"rc_[0-9a-f]{32}_[A-Za-z0-9_-]{20,100}")
 READS = ("systems", "system", "system-live", "system-test-live", "system-transcript")
 MANAGES = (
-    "system-new", "system-connection", "system-token", "system-token-rotate", "system-token-end", "system-policy",
+    "system-new", "system-connection", "system-files", "system-token", "system-token-rotate", "system-token-end", "system-policy",
     "system-pause", "system-resume", "system-end", "system-rule-new", "system-administrator-new", "system-exception-new",
     "system-strictness",
 )  # fmt: skip
@@ -125,11 +125,59 @@ def test_an_auditor_sees_every_verb_off_with_its_reason(client: Client, world: W
     html = client.get(world.url("system")).content.decode()
     off = re.findall(r'<button type="button" disabled[^>]*>([^<]+)</button>', html)
     assert off == [
-        "Read now", "Make a token", "Change how it is read", "Pause reading", "Change the policy", "End system",
+        "Read now", "Make a token", "Change how it is read", "Read its files instead", "Pause reading", "Change the policy", "End system",
         "Make a token", f"Rotate {world.token}", f"End {world.token}", "Follow changes of accounts",
         "Follow changes of groups", "Make a rule", "Make it strict", "Add an administrator",
     ]  # fmt: skip
     assert "Connecting or changing a system needs one of these roles here: administrator" in html
+
+
+def files_form(**changed: Any) -> dict[str, Any]:
+    return {name: value for name, value in connection_form().items() if name != "base_url"} | changed
+
+
+SIGNS = "0123456789abcdef0123456789abcdef"
+
+
+def test_a_system_is_read_from_its_files_with_a_secret_that_is_never_shown(admin: Client, tenant: Tenant) -> None:
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        system = a_system(tenant, "Badges", at=now())
+    url = f"/t/acme/admin/systems/{system.pk}/files/"
+    for short in ("", "x" * 31):
+        answer = admin.post(url, files_form(secret=short))
+        assert (answer.status_code, "Take at least 32 characters, by chance." in text_of(answer)) == (422, True)
+    with scope(tenant=tenant.pk):
+        assert not Connection.objects.filter(system=system).exists()
+    assert admin.post(url, files_form(secret=SIGNS)).status_code == 302
+    with scope(tenant=tenant.pk):
+        made = Connection.objects.get(system=system)
+        assert (made.connector, made.base_url, connections.secret_of(made)) == ("file", "", SIGNS)
+    shown = admin.get(f"/t/acme/admin/systems/{system.pk}/")
+    assert f"/files/v1/acme/{system.pk}" in text_of(shown)
+    assert "none has come yet" in text_of(shown)
+    for page in (shown, admin.get(url)):
+        assert SIGNS not in page.content.decode()
+    # What is stored stays where nothing is typed.
+    assert admin.post(url, files_form(cadence_minutes=30)).status_code == 302
+    with scope(tenant=tenant.pk):
+        made.refresh_from_db()
+        assert (made.cadence_minutes, connections.secret_of(made)) == (30, SIGNS)
+
+
+def test_the_two_ways_of_reading_take_each_others_place_and_share_no_secret(admin: Client, world: World) -> None:
+    with scope(tenant=world.tenant.pk, cause=a_cause()):
+        connections.change_connection(connection=world.connection, secret="towards-it", at=now())
+    assert admin.post(world.url("system-files"), files_form()).status_code == 422
+    assert admin.post(world.url("system-files"), files_form(secret=SIGNS)).status_code == 302
+    changed = refreshed(world).connection
+    assert (changed.connector, changed.base_url) == ("file", "")
+    # Back again: what signs files is no token, and is sent nowhere.
+    answer = admin.post(world.url("system-connection"), connection_form())
+    assert answer.status_code == 422
+    assert "Enter the token for the new address" in text_of(answer)
+    assert admin.post(world.url("system-connection"), connection_form(forget="on")).status_code == 302
+    back = refreshed(world).connection
+    assert (back.connector, back.base_url, back.secret) == ("scim", "https://directory.example/scim/v2", "")
 
 
 def test_a_reading_is_not_started_by_a_link(admin: Client, world: World) -> None:
@@ -448,7 +496,7 @@ def test_a_system_ends_only_by_its_name_and_then_nothing_can_be_done_with_it(adm
     assert admin.post(world.url("system-read")).status_code == 403
     assert "Okta has ended" in text_of(admin.get(world.url("system-policy")))
     shown = admin.get(world.url("system")).content.decode()
-    assert len(re.findall(r'<button type="button" disabled', shown)) == 12
+    assert len(re.findall(r'<button type="button" disabled', shown)) == 13
     assert "Okta" not in text_of(admin.get(world.url("systems")))
     assert "Okta" in text_of(admin.get(f"{world.url('systems')}?show=ended"))
 
