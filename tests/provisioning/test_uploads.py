@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from accounts import lifecycle
 from accounts.models import System, SystemKind
 from accounts.models.finding import Finding
 from audit.models import JournalEntry
 from audit.scope import scope
-from provisioning import connections, freshness, reconciliation, systems, uploads
+from provisioning import connections, cursors, freshness, readback, reconciliation, systems, uploads
 from provisioning.connectors.file_rows import Form
 from provisioning.connectors.files import Claim
-from provisioning.models import Run, Snapshot, SnapshotProof
+from provisioning.models import Readback, Run, Snapshot, SnapshotProof
 from provisioning.models.connection import Connection, Connector
 from provisioning.models.upload import Upload, UploadPiece
 from tests.conftest import AT, a_cause
+from tests.fakes.directories import known
 
 if TYPE_CHECKING:
     from accounts.models import Tenant
@@ -260,3 +262,39 @@ def test_a_stale_file_is_a_finding_however_often_it_is_read(tenant: Tenant, badg
     send(badges, csv("canary"), rows=1, made_at=stale, at=stale)
     assert read(tenant, badges, at=stale) == ("closed", "")
     assert findings(tenant, at=stale) == []
+
+
+# -- how it is connected, and what it is not asked
+
+
+def test_a_connection_for_files_has_no_address_and_a_long_secret(tenant: Tenant, badges: Connection) -> None:
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        for values, words in (
+            ({"base_url": "https://badges.example/v2"}, "is read at no address"),
+            ({"secret": "x" * 31}, "has at least 32 characters"),
+            ({"connector": Connector.SCIM}, "needs its own address and secret"),
+            ({"connector": Connector.SCIM, "base_url": "https://b.example/v2"}, "needs its own address and secret"),
+        ):
+            with pytest.raises(systems.BadSystem, match=words):
+                connections.change_connection(connection=badges, at=AT, **values)  # type: ignore[arg-type]
+        badges.refresh_from_db()
+        assert (badges.connector, badges.base_url, connections.secret_of(badges)) == ("file", "", SECRET)
+
+
+def test_a_system_that_sends_files_has_no_stream_to_listen_to(tenant: Tenant, badges: Connection) -> None:
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        assert cursors.in_the_way(badges.system, badges) == (
+            "Badges is not read over SCIM: it has no stream to listen to."
+        )
+
+
+def test_an_ending_is_not_read_back_from_a_file_that_is_older_than_it(tenant: Tenant, badges: Connection) -> None:
+    send(badges, csv("canary", "ada"), rows=2)
+    with scope(tenant=tenant.pk, cause=a_cause()):
+        account = known(badges.system, "ada", at=MADE, remote_id="id-ada")
+        lifecycle.deprovision(accounts=[account.pk], reason="left", at=AT)
+    later = AT + dt.timedelta(minutes=6)
+    assert readback.read_due(tenant=tenant.pk, clock=lambda: later, go_on=lambda: True) == 0
+    with scope(tenant=tenant.pk):
+        assert Readback.objects.count() == 0
+        assert not Finding.objects.filter(state="open").exists()
