@@ -15,8 +15,8 @@ class Migration(migrations.Migration):
     """A system can be read from files that it sends: each signed, the newest kept in pieces."""
 
     dependencies = [
-        ('accounts', '0012_why_no_event_told'),
-        ('provisioning', '0022_how_a_reading_goes_on'),
+        ('accounts', '0014_a_sweep_says_that_it_looked'),
+        ('provisioning', '0026_absence_is_asked_about'),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

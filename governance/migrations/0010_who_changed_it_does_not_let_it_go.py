@@ -53,9 +53,9 @@ class Migration(migrations.Migration):
     """Who changed what a stopped plan was judged by does not let it go."""
 
     dependencies = [
-        ("accounts", "0012_why_no_event_told"),
-        ("governance", "0008_what_was_erased_is_blank"),
-        ("provisioning", "0021_why_a_change_is_wanted"),
+        ("accounts", "0014_a_sweep_says_that_it_looked"),
+        ("governance", "0009_what_was_measured_is_certified"),
+        ("provisioning", "0027_files_are_taken"),
     ]
 
     operations = [migrations.RunSQL(BARRED.format(configured=CONFIGURED), BARRED.format(configured=""))]
