@@ -12,17 +12,30 @@ SELECT p.id AS change, p.act, p.account_id AS account, p.group_id AS grp, p.memb
  WHERE p.attribution = 'lost_event' AND p.act IN ('deprovision', 'remove_member')
 
 -- name: late_comings
--- Findings of lost events about what is there or here alone, and the exchange that has made or ended it since.
+-- Findings of lost events about what is there or here alone, and the exchange that has made or ended it since. Three
+-- parts: by an OR, each finding would be compared with each resource.
+WITH asked AS MATERIALIZED (
+  SELECT f.id, f.system_id, f.kind, f.dedupe_key, f.account_id, f.subject_kind, f.subject_id, f.evidence->>'remote_id' AS remote_id
+    FROM accounts_finding f
+   WHERE f.system_id = %(system)s AND f.attribution = 'lost_event' AND f.kind IN ('unknown_here', 'missing_there')
+     AND f.last_seen_at > %(horizon)s
+), f AS MATERIALIZED (
+  SELECT a.id, a.kind, a.dedupe_key, s.id AS shadow FROM asked a JOIN provisioning_shadow s
+      ON s.system_id = a.system_id AND s.external_id = a.remote_id AND s.external_id <> ''
+   WHERE a.kind = 'unknown_here'
+  UNION ALL
+  SELECT a.id, a.kind, a.dedupe_key, s.id FROM asked a JOIN provisioning_shadow s
+      ON s.system_id = a.system_id AND s.account_id = a.account_id
+   WHERE a.kind = 'missing_there'
+  UNION ALL
+  SELECT a.id, a.kind, a.dedupe_key, s.id FROM asked a JOIN provisioning_shadow s
+      ON s.system_id = a.system_id AND s.group_id::text = a.subject_id
+   WHERE a.kind = 'missing_there' AND a.subject_kind = 'group'
+)
 SELECT DISTINCT ON (f.id) f.dedupe_key AS key, substring(c.subject FROM '^exchange ([0-9a-f-]{36})$') AS exchange
-  FROM accounts_finding f
+  FROM f
   JOIN accounts_historicalfinding b ON b.id = f.id AND b.history_type = '+'
-  JOIN provisioning_shadow s ON s.system_id = f.system_id
-   AND (f.kind = 'unknown_here' AND s.external_id = f.evidence->>'remote_id' AND s.external_id <> ''
-        OR f.kind = 'missing_there' AND s.account_id = f.account_id
-        OR f.kind = 'missing_there' AND f.subject_kind = 'group' AND s.group_id::text = f.subject_id)
-  JOIN provisioning_historicalshadow h ON h.id = s.id AND h.cause_id > b.cause_id
+  JOIN provisioning_historicalshadow h ON h.id = f.shadow AND h.cause_id > b.cause_id
    AND CASE WHEN f.kind = 'unknown_here' THEN h.history_type = '+' ELSE h.ended_at IS NOT NULL END
   JOIN audit_cause c ON c.id = h.cause_id AND c.kind = 'exchange'
- WHERE f.system_id = %(system)s AND f.attribution = 'lost_event' AND f.kind IN ('unknown_here', 'missing_there')
-   AND f.last_seen_at > %(horizon)s
  ORDER BY f.id, h.history_id
