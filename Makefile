@@ -9,7 +9,7 @@ DRILL_TAIL       ?= -n 0 tests/flows/test_crashes.py --drill=200
 SCREENSHOTS_TAIL ?= -n 0 -m browser tests/browser/test_screenshots.py --screenshots
 
 .DEFAULT_GOAL := help
-.PHONY: help run test reset fix lock test-servers drill bench-scim bench-ledger screenshots check-python
+.PHONY: help run test reset fix lock test-servers drill bench-scim bench-ledger bench-pages screenshots check-python
 
 help: ## List these targets
 	@echo "Rollcall. Targets:"
@@ -39,6 +39,9 @@ bench-scim: $(VENV)/.stamp-dev ## Measure the SCIM receiver beside its peers (AR
 
 bench-ledger: $(VENV)/.stamp-dev ## Measure the ledger: its cost, seals, neighbours, growth (ARGS=--quick)
 	@exec $(VENV)/bin/python -m bench.ledger $(ARGS)
+
+bench-pages: $(VENV)/.stamp-dev ## Measure the pages of staff over a million accounts (ARGS=--quick)
+	@exec $(VENV)/bin/python -m bench.pages $(ARGS)
 
 screenshots: $(VENV)/.stamp-browser ## Make the screenshots of the README
 	@exec $(VENV)/bin/python -m local test --tests-only -- $(SCREENSHOTS_TAIL) $(ARGS)

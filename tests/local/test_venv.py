@@ -153,7 +153,7 @@ def test_make_alone_lists_every_target() -> None:
 
     assert done.returncode == 0
     targets = [line.split()[1] for line in done.stdout.splitlines()[1:]]
-    building = ["fix", "test-servers", "drill", "bench-scim", "bench-ledger", "screenshots", "lock"]
+    building = ["fix", "test-servers", "drill", "bench-scim", "bench-ledger", "bench-pages", "screenshots", "lock"]
     assert targets == ["help", "run", "test", "reset", *building]
 
 
