@@ -66,8 +66,8 @@ BECAUSE: Mapping[str, Any] = {
     "no_members": _("none of its groups shows a member, and here there are some"),
     "not_looked": _("the last complete reading did not look at it yet"),
     "never_read": _("never read completely"),
-    "here_by_database": _("it lives here: the database refuses an active identity without it or a running succession"),
-    "here_by_sweep": _("it lives here: a sweep looks each minute, and says that it has looked"),
+    "here_by_database": _("it lives here: a rule of the database"),
+    "here_by_sweep": _("it lives here: a sweep looks each minute"),
     "nothing_reads": _("nothing reads credentials yet"),
 }  # fmt: skip
 

@@ -9,14 +9,11 @@ reports only from a complete reading, and is wanted only where `absence` has pro
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from itertools import islice
 from typing import Any
 from uuid import UUID
-
-from django.db import connection as database
 
 from accounts.findings import open_or_raise, resolve, resolve_others
 from accounts.models.account import AccountState
@@ -30,7 +27,7 @@ from provisioning.models.run import Run
 from provisioning.models.shadow import Shadow
 from provisioning.models.snapshot import Snapshot, SnapshotState, StagedMember, StagedResource
 from provisioning.plans import Wanted
-from provisioning.statements import Statements
+from provisioning.statements import Statements, set_against_set
 
 _TYPES = ("User", "Group")
 _CHUNK = 1_000
@@ -69,13 +66,15 @@ def compare(*, snapshot: Snapshot, at: datetime) -> Compared:
     complete = snapshot.state == SnapshotState.COMPLETE
     found = Compared()
     keys: list[str] = []
-    with _set_against_set():
+    if complete:
+        # Before anything is found anew: of that nothing can have come since.
+        belated.catch_up(snapshot=snapshot, at=at)
+    with set_against_set():
         for name, word in {**_ALWAYS, **(_WHOLE if complete else {})}.items():
             told = ((one, row) for row in _rows(name, snapshot) if (one := word(snapshot, row)) is not None)
             while chunk := list(islice(told, _CHUNK)):
                 keys += _open(found, _explained(snapshot, name, chunk), at=at)
     if complete:
-        belated.catch_up(snapshot=snapshot, at=at)
         why = unread(snapshot)
         _judge_memberships(found, snapshot, why, at=at)
         found.counts["resolved"] = resolve_others(
@@ -120,7 +119,7 @@ def _judge_memberships(found: Compared, snapshot: Snapshot, why: str, *, at: dat
 
 def missing_accounts(snapshot: Snapshot) -> Iterator[Row]:
     """Accounts that live here and that a reading did not show, in the order of their names."""
-    with _set_against_set():
+    with set_against_set():
         yield from (row for row in _rows("missing", snapshot) if row["account_id"] is not None)
 
 
@@ -136,7 +135,7 @@ def wanted(*, snapshot: Snapshot, absent: Collection[UUID] | None = frozenset())
     # Each by the finding that says why it is wanted.
     ends: dict[UUID, tuple[str, Wanted]] = {}
     leaves: list[tuple[str, Wanted]] = []
-    with _set_against_set():
+    with set_against_set():
         for row in _rows("status", snapshot):
             # Also by an attribute from which the status is derived there, and not where its word is only noted.
             if row["means_active"] is False:
@@ -267,30 +266,3 @@ def _unjudged(snapshot: Snapshot, *, is_unread: bool) -> list[str]:
     """Findings that stay, whatever this reading shows: it can't judge them."""
     more = {"kinds": [str(kind) for kind in KINDS], "live": sorted(FINDING_LIVE), "unread": is_unread}
     return [row["dedupe_key"] for row in _SQL.rows("unjudged", _parameters(snapshot) | more)]
-
-
-# With what is turned off costed as forbidden, PostgreSQL before 18 takes every plan for dear enough to be compiled: seconds
-# for what then runs for milliseconds.
-_TURNED_OFF = ("enable_nestloop", "enable_mergejoin", "jit")
-
-
-@contextmanager
-def _set_against_set() -> Iterator[None]:
-    """Hash joins only. Fresh staging has no statistics: expecting one row, the planner would compare each with each, by
-    a nested loop, or by a merge over the resource type alone with the id as a filter (47 s instead of .1 s for 20,000).
-    """
-    settings = list(_TURNED_OFF)
-    with database.cursor() as cursor:
-        # Two statements, since one would read some after it had set them.
-        cursor.execute(
-            "SELECT array_agg(current_setting(name) ORDER BY at) FROM unnest(%s::text[]) WITH ORDINALITY AS s (name, at)",
-            [settings],
-        )
-        before = cursor.fetchone()[0]
-        cursor.execute("SELECT set_config(name, 'off', true) FROM unnest(%s::text[]) AS s (name)", [settings])
-    yield
-    with database.cursor() as cursor:
-        cursor.execute(
-            "SELECT set_config(name, value, true) FROM unnest(%s::text[], %s::text[]) AS s (name, value)",
-            [settings, before],
-        )

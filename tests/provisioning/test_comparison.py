@@ -12,6 +12,7 @@ from provisioning import comparison, wishes
 from provisioning.changes import fold, user_name_key
 from provisioning.models import FieldAuthority, Run, Shadow, Snapshot, StagedMember, StagedResource
 from provisioning.models.plan import ChangeAct
+from provisioning.statements import set_against_set
 from provisioning.systems import still_active_key
 from tests.conftest import AT
 from tests.fakes.directories import a_system, known, known_group
@@ -532,7 +533,7 @@ def test_the_planner_is_free_again_after_a_comparison(system):
         names = ("enable_nestloop", "enable_mergejoin", "jit")
         cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in names))
         before = cursor.fetchone()
-        with comparison._set_against_set():
+        with set_against_set():
             cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in names))
             assert cursor.fetchone() == ("off", "off", "off")
         cursor.execute("SELECT " + ", ".join(f"current_setting('{name}')" for name in names))
@@ -543,7 +544,7 @@ def test_the_planner_is_free_again_after_a_comparison(system):
 def test_no_comparison_pairs_each_with_each(system, name):
     """Fresh staging has no statistics, so a plan for one row must be one that bears a million."""
     reading = Reading(system).user("x")
-    with comparison._set_against_set(), database.cursor() as cursor:
+    with set_against_set(), database.cursor() as cursor:
         cursor.execute("EXPLAIN " + comparison._SQL[name], comparison._parameters(reading.snapshot))
         plan = "\n".join(row[0] for row in cursor.fetchall())
     assert "Nested Loop" not in plan
