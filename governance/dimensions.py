@@ -170,7 +170,7 @@ def unsound(matrix: Matrix) -> str:
     """Why it is not complete although every system is read: what it rests on, or a dimension, is not measured."""
     for rest in matrix.rests:
         if rest.shape == "?":
-            return _("No: every system is read, and what that rests on is not measured. %(name)s: %(because)s.") % {
+            return _("No: every system is read, and what that rests on is not measured: %(name)s, %(because)s.") % {
                 "name": rest.name,
                 "because": rest.because.rstrip("."),
             }

@@ -181,7 +181,8 @@ def verb_post(
 
 def _drawn(line: list[tuple[float, float]]) -> SafeString:
     if len(line) == 1:
-        return format_html('<circle cx="{}" cy="{}" r="2"/>', f"{line[0][0]:.1f}", f"{line[0][1]:.1f}")
+        # A line without length has the shape of its ends: round, however the picture is stretched.
+        return format_html('<polyline class="dot" points="{0},{1} {0},{1}"/>', f"{line[0][0]:.1f}", f"{line[0][1]:.1f}")
     return format_html('<polyline points="{}"/>', " ".join(f"{x:.1f},{y:.1f}" for x, y in line))
 
 

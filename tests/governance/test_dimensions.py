@@ -201,7 +201,7 @@ def test_a_sweep_that_did_not_look_feeds_nothing(scene: Scene, name: SweepName, 
         is_complete, sentence = scene.front()
         assert (
             is_complete,
-            sentence.startswith("No: every system is read, and what that rests on is not measured."),
+            sentence.startswith("No: every system is read, and what that rests on is not measured: "),
         ) == (False, True)
     sweeps.done(name, tenant=scene.tenant.pk, at=scene.at)
     assert scene.front()[0] is True
@@ -227,7 +227,7 @@ def test_a_ledger_that_does_not_give_the_roll_makes_the_answer_no(
     assert scene.matrix().shape == "?"
     assert scene.matrix().rests[-1].because.startswith(why)
     is_complete, sentence = scene.front()
-    assert (is_complete, f"gives today's roll: {why}" in sentence) == (False, True)
+    assert (is_complete, f"gives today's roll, {why}" in sentence) == (False, True)
 
 
 def test_time_alone_turns_everything_that_is_read_grey(scene: Scene) -> None:
@@ -338,7 +338,7 @@ def test_the_page_says_what_is_measured_and_each_count_leads_to_its_list(client:
     assert "proved: the canary was listed" in text
     with scope(tenant=tenant.pk, cause=a_cause()):
         Sweep.objects.filter(name=SweepName.WATCH).delete()
-    assert "No: what every line rests on is not measured. the sweep that looks" in page(client)[1]
+    assert "No: what every line rests on is not measured: the sweep that looks" in page(client)[1]
 
 
 @pytest.mark.face

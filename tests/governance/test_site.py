@@ -212,8 +212,8 @@ def test_a_line_breaks_at_a_gap_and_has_the_same_numbers_as_a_table() -> None:
         values=[97.0, None, 98.5, 99.0],
         days=["Mo", "Tu", "We", "Th"],
     )
-    assert html.count("<polyline") == 1
-    assert html.count("<circle") == 1
+    assert html.count("<polyline points") == 1
+    assert html.count('class="dot"') == 1
     assert "1 gap" in html
     assert re.findall(r"<td>(.*?)</td>", html) == ["97%", "not measured", "98.5%", "99%"]
     assert "<svg" not in shown("{% spark values label='Coverage' %}", values=[None, None])
