@@ -1,13 +1,13 @@
 """A run: one system is read, compared with what is here, and what may be repaired becomes a plan.
 
-listing → verifying (→ confirming) → comparing → planning → closed. Each step is one transaction (a page each while listing, a missing account each while confirming), so a run
-that was killed anywhere goes on where it stood. Whoever works on it holds its lease; one that was thought dead can't
-write any more. No scope may be open around `advance`: it waits for the network in between.
+listing → verifying (→ confirming) → comparing → planning → closed. Each step is one transaction (a page each while
+listing, a missing account each while confirming), so a run that was killed anywhere goes on where it stood. Whoever works
+on it holds its lease; one that was thought dead can't write any more. No scope may be open around `advance`: it waits for
+the network in between.
 """
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -19,12 +19,12 @@ from accounts.findings import resolve
 from accounts.models.system import System
 from audit import crashpoints
 from audit.cause import current
-from audit.journal import Subject, record
+from audit.journal import record
 from audit.outages import is_outage
-from audit.redaction import redact_text
 from audit.scope import scope
 from audit.transitions import move
-from provisioning import absence, comparison, connections, freshness, proofs, simulation, snapshot
+from provisioning import absence, comparison, connections, proofs, simulation, snapshot
+from provisioning.closing import Outcome, finish, subjects
 from provisioning.connectors.egress import EgressError
 from provisioning.connectors.scim import BusyError
 from provisioning.models.connection import Connection, Connector
@@ -32,7 +32,7 @@ from provisioning.models.plan import Plan
 from provisioning.models.run import Run, RunState
 from provisioning.models.snapshot import Snapshot, SnapshotState
 from provisioning.snapshot import LeaseLost, StopAsked, Work
-from provisioning.states import RUN, SNAPSHOT, Event
+from provisioning.states import SNAPSHOT, Event
 
 # Longer than a slice and the page at its end can take. Whoever outlives it is fenced off by the next lease.
 LEASE = timedelta(minutes=3)
@@ -51,19 +51,10 @@ VERIFIED = crashpoints.point("run.verified", where="the proofs are committed, no
 CONFIRMED = crashpoints.point("run.confirmed", where="what was missing is asked for and judged, nothing is compared")
 COMPARED = crashpoints.point("run.compared", where="the findings are committed, nothing is planned")
 PLANNED = crashpoints.point("run.planned", where="the plan is committed, the run is not closed")
-CLOSING = crashpoints.point("run.closing", where="the run is closed, not committed")
 
 
 class CantRead(ValueError):
     """The system can't be read now; the message says why and what to do."""
-
-
-@dataclass(frozen=True)
-class _Outcome:
-    """How a run ends."""
-
-    state: RunState
-    problem: str = ""
 
 
 def start(*, system: System, started_by: str, at: datetime, simulated: bool = False) -> Run:
@@ -92,7 +83,7 @@ def start(*, system: System, started_by: str, at: datetime, simulated: bool = Fa
         if not simulated:
             connections.reading_begins(connection=connection, at=at)
         what = "is read, only to say what that would find" if simulated else "is read"
-        record(event=Event.RUN_STARTED, sentence=f"{started_by}: {system.name} {what}", subjects=_subjects(run))
+        record(event=Event.RUN_STARTED, sentence=f"{started_by}: {system.name} {what}", subjects=subjects(run))
     return run
 
 
@@ -128,7 +119,7 @@ def ask_stop(*, run: Run, at: datetime) -> Run:
             record(
                 event=Event.RUN_STOP_ASKED,
                 sentence=f"{current().actor}: the reading of {found.system.name} stops after this page",
-                subjects=_subjects(found),
+                subjects=subjects(found),
             )
     return found
 
@@ -176,10 +167,10 @@ def advance(*, tenant: UUID, run_id: UUID, clock: Clock, seconds: float = SLICE,
         raise
 
 
-def _outcome(error: Exception) -> _Outcome:
+def _outcome(error: Exception) -> Outcome:
     if isinstance(error, StopAsked):
-        return _Outcome(RunState.STOPPED, "stopped by hand; nothing follows from what was read")
-    return _Outcome(RunState.FAILED, error.reason if isinstance(error, EgressError) else str(error))
+        return Outcome(RunState.STOPPED, "stopped by hand; nothing follows from what was read")
+    return Outcome(RunState.FAILED, error.reason if isinstance(error, EgressError) else str(error))
 
 
 def _claimed(tenant: UUID, run_id: UUID, clock: Clock) -> Work | None:
@@ -298,8 +289,8 @@ def _close(work: Work, clock: Clock) -> str:
     with work.writing() as run:
         reading = Snapshot.objects.get(run=run)
         complete = reading.state == SnapshotState.COMPLETE
-        outcome = _Outcome(RunState.CLOSED) if complete else _Outcome(RunState.INCOMPLETE, proofs.problem(reading))
-        _finish(run, reading, outcome, at=clock())
+        outcome = Outcome(RunState.CLOSED) if complete else Outcome(RunState.INCOMPLETE, proofs.problem(reading))
+        finish(run, reading, outcome, at=clock())
     return "closed"
 
 
@@ -316,7 +307,7 @@ def _simulate(work: Work, clock: Clock, told: Told | None) -> bool:
             {"missed": found.missed} if found.missed else {}
         )
         run.counts = {**run.counts, **found.counts, **more}
-        _finish(run, reading, _Outcome(RunState.SIMULATED, found.problem), at=at)
+        finish(run, reading, Outcome(RunState.SIMULATED, found.problem), at=at)
     if told is not None:
         told(found)
     return True
@@ -332,7 +323,7 @@ _STEPS: Mapping[str, Callable[[Work, Clock], str]] = {
 }
 
 
-def _end(work: Work, outcome: _Outcome, *, clock: Clock) -> bool:
+def _end(work: Work, outcome: Outcome, *, clock: Clock) -> bool:
     """The run ends before its time: nothing is inferred, closed or planned."""
     try:
         with work.writing() as run:
@@ -343,7 +334,7 @@ def _end(work: Work, outcome: _Outcome, *, clock: Clock) -> bool:
             if is_listing or reading.state == SnapshotState.VERIFYING:
                 proofs.fail(snapshot=reading, because=outcome.problem, at=at)
             where = f"page {reading.pages + 1}: " if is_listing and outcome.state == RunState.FAILED else ""
-            _finish(run, reading, _Outcome(outcome.state, where + outcome.problem), at=at)
+            finish(run, reading, Outcome(outcome.state, where + outcome.problem), at=at)
     except LeaseLost:
         return False
     return True
@@ -358,7 +349,7 @@ def _wait(work: Work, busy: BusyError, *, clock: Clock) -> bool:
             run.leased_until = clock() + min(timedelta(seconds=busy.retry_after), BUSY_MOST)
             run.save(update_fields=["counts", "leased_until"])
             return False
-    return _end(work, _Outcome(RunState.FAILED, busy.reason), clock=clock)
+    return _end(work, Outcome(RunState.FAILED, busy.reason), clock=clock)
 
 
 def _broke(work: Work, error: Exception, *, clock: Clock) -> None:
@@ -373,48 +364,7 @@ def _broke(work: Work, error: Exception, *, clock: Clock) -> None:
     if times >= ERRORS_MOST:
         # The class alone: a database's message may hold values of a row.
         problem = f"{type(error).__name__} here, {times} times: the log says more"
-        _end(work, _Outcome(RunState.FAILED, problem), clock=clock)
-
-
-def _finish(run: Run, reading: Snapshot, outcome: _Outcome, *, at: datetime) -> None:
-    """Close a run: counts, duration, one journal entry, what it means for the connection. Staging is forgotten."""
-    move(run, outcome.state, by=RUN)
-    run.step, run.ended_at, run.leased_until = "closed", at, None
-    run.problem = redact_text(outcome.problem)
-    run.counts = {**run.counts, "seconds": round((at - run.started_at).total_seconds(), 1)}
-    run.save()
-    snapshot.discard(reading)
-    complete = outcome.state == RunState.CLOSED
-    if complete:
-        # Complete as of its beginning, or of what is older: what changed there since was not necessarily seen.
-        resolve([freshness.not_measured_key(run.system_id)], because="read completely", at=at)
-        absence.listed_whole(run.system_id, at=at)
-    if outcome.state != RunState.STOPPED and not run.is_simulated:
-        connections.reading_ended(
-            system=run.system, complete_at=reading.since if complete else None, problem=run.problem
-        )
-    record(
-        event=Event.RUN_CLOSED,
-        sentence=f"{run.system.name}: reading {run.get_state_display()}. {run.problem or _summary(run)}",
-        subjects=_subjects(run),
-        facts=run.counts,
-    )
-    crashpoints.here(CLOSING)
-
-
-def _summary(run: Run) -> str:
-    counts: Mapping[str, Any] = run.counts
-    groups = f"{counts['groups']} groups" if "groups" in counts else "no groups, which it does not show,"
-    would = "would be " if run.is_simulated else ""
-    return (
-        f"{counts.get('users', 0)} accounts and {groups} read,"
-        f" {counts.get('opened', 0)} findings {would}opened, {counts.get('resolved', 0)} {would}resolved,"
-        f" {counts.get('wanted', 0)} changes {would}wanted"
-    )
-
-
-def _subjects(run: Run) -> list[Subject]:
-    return [Subject("run", str(run.pk), str(run)), Subject("system", str(run.system_id), run.system.name)]
+        _end(work, Outcome(RunState.FAILED, problem), clock=clock)
 
 
 def after_plan(*, plan: Plan, at: datetime) -> int:

@@ -86,7 +86,8 @@ def begun(tenant: Tenant, system: System) -> snapshot.Work:
 def judged(tenant: Tenant, work: snapshot.Work) -> tuple[str, dict[str, str]]:
     with scope(tenant=tenant.pk, cause=a_cause()):
         reading = Snapshot.objects.get(run=work.run)
-        proofs.verify(snapshot=reading, at=LATER)
+        proofs.verify(snapshot=reading)
+        proofs.settle(snapshot=reading, at=LATER)
         rows = SnapshotProof.objects.filter(snapshot=reading)
         return str(reading.state), {p.word: p.detail for p in rows}
 
